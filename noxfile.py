@@ -1,0 +1,154 @@
+"""Every task that a person or CI runs. `nox -l` lists them; nothing else runs anything.
+
+Packages are found by looking into `packages/`: adding a paper edits nothing here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lint", "tests"]
+nox.options.error_on_external_run = True
+
+HERE = Path(__file__).parent.resolve()
+CONSTRAINTS = HERE / "constraints.txt"
+CORE = HERE / "shared"
+PAPERS = {folder.name: folder for folder in sorted((HERE / "packages").iterdir()) if (folder / "pyproject.toml").is_file()}
+WHEELS = HERE / "wheels"
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def groups(*names: str) -> list[str]:
+    """Return the requirements of dependency groups of the root's pyproject.toml."""
+    return nox.project.dependency_groups(PYPROJECT, *names)
+
+
+def environment(session: nox.Session) -> dict[str, str]:
+    """Return what every run gets: two threads unless told otherwise, plots without a screen."""
+    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"), "MPLBACKEND": "Agg"}
+
+
+def install_checkout(session: nox.Session, *extra: str, papers: list[str] | None = None) -> None:
+    """Install the core and papers from this checkout, editable, with the tested versions."""
+    folders = [PAPERS[name] for name in papers or PAPERS]
+    editable = [part for folder in folders for part in ("-e", f"{folder}[openmmlab]")]
+    session.install("--no-sources", "-c", str(CONSTRAINTS), "-e", str(CORE), *editable, *extra)
+
+
+def paper_argument(session: nox.Session, default: str = "itransformer") -> tuple[str, list[str]]:
+    """Return the paper named first after `--`, and the remaining arguments."""
+    arguments = list(session.posargs)
+    name = arguments.pop(0) if arguments and not arguments[0].startswith("-") else default
+    name = name.replace("-", "_").removeprefix("mmrepro_")
+    if name not in PAPERS:
+        session.error(f"no paper {name!r} in packages/; there are: {', '.join(PAPERS)}")
+    return name, arguments
+
+
+def build_wheels(session: nox.Session) -> Path:
+    """Build a wheel of every distribution into wheels/."""
+    shutil.rmtree(WHEELS, ignore_errors=True)
+    for folder in (CORE, *PAPERS.values()):
+        session.run("uv", "build", "--quiet", "--wheel", "--out-dir", str(WHEELS), str(folder), external=True)
+    return WHEELS
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting of the whole tree."""
+    session.install("-c", str(CONSTRAINTS), *groups("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all fast tests in one environment; `-- -m slow` runs the slow ones, `-- PATH` some."""
+    install_checkout(session, *groups("openmmlab", "test"))
+    session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2"]), env={**environment(session), "OMP_NUM_THREADS": "1"})
+
+
+@nox.session(name="tests-oldest", python="3.10")
+def tests_oldest(session: nox.Session) -> None:
+    """Run the core's and the papers' tests with the lower bounds of their dependencies."""
+    editable = [part for folder in PAPERS.values() for part in ("-e", f"{folder}[openmmlab]")]
+    session.install("--no-sources", "--resolution", "lowest-direct", "-e", str(CORE), *editable, *groups("test"))
+    session.run("python", "-m", "pytest", "shared/tests", "packages", *session.posargs, env=environment(session))
+
+
+@nox.session
+def upstream(session: nox.Session) -> None:
+    """Run with the dormant upstream mmengine and mim instead of the maintained distributions."""
+    editable = [part for folder in PAPERS.values() for part in ("-e", str(folder))]
+    session.install("--no-sources", "-e", str(CORE), *editable, "mmengine==0.10.7", "setuptools<82", *groups("test"))
+    session.run("python", "-m", "pytest", "shared/tests", "packages", *session.posargs, env=environment(session))
+
+
+@nox.session
+@nox.parametrize("paper", list(PAPERS))
+def package(session: nox.Session, paper: str) -> None:
+    """Install one paper alone, from wheels, and run its own tests."""
+    wheels = build_wheels(session)
+    name = paper.replace("_", "-")
+    session.install(
+        "-c", str(CONSTRAINTS), "--find-links", str(wheels), f"mmrepro-{name}[openmmlab]", *groups("test")
+    )
+    session.run("python", "-m", "pytest", str(PAPERS[paper] / "tests"), *session.posargs, env=environment(session))
+
+
+@nox.session
+@nox.parametrize("install", ["wheel", "editable"])
+def mim(session: nox.Session, install: str) -> None:
+    """Run mim train, test, search, run and gridsearch with every paper."""
+    if install == "wheel":
+        wheels = build_wheels(session)
+        names = [f"mmrepro-{paper.replace('_', '-')}[openmmlab]" for paper in PAPERS]
+        session.install("-c", str(CONSTRAINTS), "--find-links", str(wheels), *names, *groups("test"))
+    else:
+        install_checkout(session, *groups("test"))
+    session.run("python", "-m", "pytest", "tests/test_mim.py", "-m", "mim", *session.posargs, env=environment(session))
+
+
+@nox.session
+def reproduce(session: nox.Session) -> None:
+    """Reproduce a paper's rows: `nox -s reproduce -- itransformer [options of mmrepro reproduce]`."""
+    paper, arguments = paper_argument(session)
+    install_checkout(session, papers=[paper])
+    session.run("mmrepro", "reproduce", paper, *arguments, env=environment(session))
+
+
+@nox.session
+def quickstart(session: nox.Session) -> None:
+    """Train a paper's model on embedded data in a few minutes: `nox -s quickstart [-- paper]`."""
+    paper, arguments = paper_argument(session)
+    install_checkout(session, papers=[paper])
+    session.run("mmrepro", "quickstart", paper, *arguments, env=environment(session))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure our code against plain transcriptions, side by side in one run: `nox -s bench [-- paper]`."""
+    paper, arguments = paper_argument(session)
+    install_checkout(session, papers=[paper])
+    session.run("mmrepro", "bench", paper, *arguments, env=environment(session))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    install_checkout(session, *groups("docs"))
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build every distribution's wheel into wheels/ and check that mim would find each paper."""
+    wheels = build_wheels(session)
+    session.install("-c", str(CONSTRAINTS), *groups("test"))
+    session.run("python", "-m", "pytest", "tests/test_wheels.py", "-m", "wheels", env={"MMREPRO_WHEELS": str(wheels)})
