@@ -19,7 +19,9 @@ nox.options.error_on_external_run = True
 HERE = Path(__file__).parent.resolve()
 CONSTRAINTS = HERE / "constraints.txt"
 CORE = HERE / "shared"
-PAPERS = {folder.name: folder for folder in sorted((HERE / "packages").iterdir()) if (folder / "pyproject.toml").is_file()}
+PAPERS = {
+    folder.name: folder for folder in sorted((HERE / "packages").iterdir()) if (folder / "pyproject.toml").is_file()
+}
 WHEELS = HERE / "wheels"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -71,7 +73,13 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all fast tests in one environment; `-- -m slow` runs the slow ones, `-- PATH` some."""
     install_checkout(session, *groups("openmmlab", "test"))
-    session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2"]), env={**environment(session), "OMP_NUM_THREADS": "1"})
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        *(session.posargs or ["-n", "2"]),
+        env={**environment(session), "OMP_NUM_THREADS": "1"},
+    )
 
 
 @nox.session(name="tests-oldest", python="3.10")
@@ -96,9 +104,7 @@ def package(session: nox.Session, paper: str) -> None:
     """Install one paper alone, from wheels, and run its own tests."""
     wheels = build_wheels(session)
     name = paper.replace("_", "-")
-    session.install(
-        "-c", str(CONSTRAINTS), "--find-links", str(wheels), f"mmrepro-{name}[openmmlab]", *groups("test")
-    )
+    session.install("-c", str(CONSTRAINTS), "--find-links", str(wheels), f"mmrepro-{name}[openmmlab]", *groups("test"))
     session.run("python", "-m", "pytest", str(PAPERS[paper] / "tests"), *session.posargs, env=environment(session))
 
 

@@ -27,11 +27,12 @@ def module_of(package: Path) -> str:
 
 
 def test_the_package_is_complete(package):
+    module = f"src/{module_of(package)}"
     needed = [
-        "README.md", "LICENSE", "pyproject.toml", "model-index.yml", "top_level.txt", "tools/train.py", "tools/test.py",
-        f"configs/{package.name}/metafile.yml", "tests/parity.py", "tests/parity", f"src/{module_of(package)}/__init__.py",
-        f"src/{module_of(package)}/checkpoint.py", f"src/{module_of(package)}/quickstart.py",
-    ]  # fmt: skip
+        *("README.md", "LICENSE", "pyproject.toml", "model-index.yml", "top_level.txt"),
+        *("tools/train.py", "tools/test.py", f"configs/{package.name}/metafile.yml", "tests/parity.py", "tests/parity"),
+        *(f"{module}/__init__.py", f"{module}/checkpoint.py", f"{module}/quickstart.py"),
+    ]
     assert [name for name in needed if not (package / name).exists()] == []
 
 
@@ -77,8 +78,15 @@ def test_a_config_name_stands_once(package):
 def test_tools_answer_help_without_torch(package, tool):
     """A tool's help comes from argparse alone; mim reads it for the word that makes it pass device options."""
     path = package / "tools" / f"{tool}.py"
-    code = f"import runpy, sys; sys.argv = ['{tool}.py', '-h']\ntry: runpy.run_path({str(path)!r}, run_name='__main__')\n"
-    code += "except SystemExit as stop: assert stop.code == 0\nassert 'torch' not in sys.modules and 'mmengine' not in sys.modules"
+    code = f"""
+import runpy, sys
+sys.argv = ["{tool}.py", "-h"]
+try:
+    runpy.run_path({str(path)!r}, run_name="__main__")
+except SystemExit as stop:
+    assert stop.code == 0
+assert "torch" not in sys.modules and "mmengine" not in sys.modules
+"""
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
     assert "--launcher" in shown.stdout
@@ -89,7 +97,9 @@ def test_tools_answer_help_without_torch(package, tool):
 def imports(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    names |= {
+        node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module and not node.level
+    }
     return {name.partition(".")[0] for name in names}
 
 
@@ -100,13 +110,19 @@ def test_the_core_imports_no_paper():
 
 def test_papers_do_not_import_each_other(package):
     found = {path: imports(path) for path in (package / "src").rglob("*.py")}
-    foreign = {path: {n for n in names if n.startswith("mm_") and n != module_of(package)} for path, names in found.items()}
+    foreign = {
+        path: {n for n in names if n.startswith("mm_") and n != module_of(package)} for path, names in found.items()
+    }
     assert {str(path): names for path, names in foreign.items() if names} == {}
 
 
 def test_every_row_has_a_config_and_every_config_is_a_row_or_says_why(package):
     index = yaml.safe_load((package / "model-index.yml").read_text(encoding="utf-8"))
-    models = [model for file in index["Import"] for model in yaml.safe_load((package / file).read_text(encoding="utf-8"))["Models"]]
+    models = [
+        model
+        for file in index["Import"]
+        for model in yaml.safe_load((package / file).read_text(encoding="utf-8"))["Models"]
+    ]
     for model in models:
         assert (package / model["Config"]).is_file()
         assert model["Name"] == Path(model["Config"]).stem
@@ -115,4 +131,6 @@ def test_every_row_has_a_config_and_every_config_is_a_row_or_says_why(package):
             assert set(result["Tolerance"]) == set(result["Measured By"]) == set(result["Metrics"])
     listed = {model["Name"] for model in models}
     unlisted = {path for path in (package / "configs" / package.name).rglob("*.py") if path.stem not in listed}
-    assert [path.name for path in unlisted if "not a reported row" not in path.read_text(encoding="utf-8").lower()] == []
+    assert [
+        path.name for path in unlisted if "not a reported row" not in path.read_text(encoding="utf-8").lower()
+    ] == []

@@ -26,7 +26,12 @@ def test_a_paper_wheel_is_what_mim_expects(package):
     names = sorted(wheel.namelist())
     module = f"mm_{package.name}"
     assert names[0].startswith(f"{module}/")
-    for needed in (".mim/model-index.yml", f".mim/configs/{package.name}/metafile.yml", ".mim/tools/train.py", ".mim/tools/test.py"):
+    for needed in (
+        ".mim/model-index.yml",
+        f".mim/configs/{package.name}/metafile.yml",
+        ".mim/tools/train.py",
+        ".mim/tools/test.py",
+    ):
         assert f"{module}/{needed}" in names
     top_level = next(name for name in names if name.endswith("dist-info/top_level.txt"))
     assert wheel.read(top_level).decode().split() == [module]

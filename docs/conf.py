@@ -1,0 +1,27 @@
+"""Sphinx settings; the model zoo pages are generated from the metafiles and ledgers before the build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mmrepro
+from mmrepro import papers
+from mmrepro.reproduction import tables
+
+project = "mmrepro"
+author = "The mmrepro authors"
+copyright = "2026, The mmrepro authors"
+version = release = mmrepro.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+html_theme = "furo"
+html_title = f"mmrepro {release}"
+exclude_patterns = ["_build"]
+autodoc_typehints = "description"
+
+zoo = Path(__file__).parent / "zoo"
+zoo.mkdir(exist_ok=True)
+for name in papers.names():
+    (zoo / f"{name}.md").write_text(tables.zoo_page(name), encoding="utf-8")
