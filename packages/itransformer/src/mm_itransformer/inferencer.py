@@ -1,0 +1,218 @@
+"""Forecasts from a file, a table or an array, in original units, with dates, tables and drawings."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from mmengine.config import Config
+from mmengine.infer import BaseInferencer
+from mmengine.registry import INFERENCERS
+
+from mm_itransformer.checkpoint import load_strictly, meta_of, require_same_time_features
+from mm_itransformer.forecasting import Forecast, choose_scaler, first_row, to_series
+from mmrepro import papers
+from mmrepro.datasets.series import Series, future_dates
+from mmrepro.datasets.time_features import calendar_features, feature_names, time_features
+
+CALENDAR = ("month", "day", "weekday", "hour", "quarter of the hour")
+
+
+@INFERENCERS.register_module()
+class ITransformerInferencer(BaseInferencer):
+    """Forecast beyond the end of a series, or from a row inside it.
+
+    Example:
+        >>> inferencer = ITransformerInferencer("itransformer_e2-d256_1xb32-10e_etth1-96to96", "work_dirs/.../best_mse.pth")
+        >>> forecast = inferencer("ETTh1.csv", out_dir="out")["predictions"][0]
+        >>> forecast.values  # a DataFrame: 96 further hours of each column
+
+    The checkpoint says which columns it was trained on, how they were scaled and whether it saw time features. An official
+    ``checkpoint.pth`` says nothing of this: the config's time features hold then, and the history scales itself.
+
+    Args:
+        model: a config: the name of one of this package's, a path, or a ``Config``.
+        weights: a checkpoint: ours, an official ``checkpoint.pth``, or safetensors; a path or a URL.
+        device: such as ``cuda:0``; None for what is there.
+        dataset_meta: what is known about the training data (``columns``, ``mean``, ``std``, ``freq``, ``time_features``);
+            it goes before what the checkpoint says.
+        show_progress: draw a progress bar over the inputs.
+
+    Raises:
+        FileNotFoundError: the config or the checkpoint does not exist.
+        CheckpointMismatchError: the checkpoint belongs to another model than the config's.
+    """
+
+    preprocess_kwargs = {"start", "freq", "date_column", "date_format", "encoding", "fit_scaler"}  # noqa: RUF012
+    forward_kwargs = {"with_attention"}  # noqa: RUF012
+    visualize_kwargs = {"out_dir", "columns"}  # noqa: RUF012
+    postprocess_kwargs: set = set()  # noqa: RUF012
+
+    def __init__(
+        self,
+        model: str | Path | Config,
+        weights: str | Path,
+        device: str | None = None,
+        dataset_meta: dict | None = None,
+        show_progress: bool = False,
+    ):
+        config = model if isinstance(model, Config) else Config.fromfile(papers.find_config("itransformer", model))
+        self._given_meta = dict(dataset_meta or {})
+        self.dataset_meta: dict = {}
+        super().__init__(copy.deepcopy(config), str(weights), device, scope="mmengine", show_progress=show_progress)
+
+    def __call__(self, inputs: Any, out_dir: str | Path | None = None, **kwargs) -> dict:
+        """Forecast one series, or each of a list of series.
+
+        Args:
+            inputs: path of a CSV file, a DataFrame (dates as index or in a column ``date``), an array (T, V), or a list
+                of those.
+            out_dir: write ``<name>_forecast.csv``, ``<name>_forecast.png`` and ``<name>_attention.png`` there.
+            start: row (negative from the end) or date where the forecast begins; by default after the last row.
+                The rows from there on are the truth to compare with.
+            freq: step of the dates beyond the input; by default what the input's dates say.
+            with_attention: keep the attention maps in the result, and draw them into ``out_dir``; True by default.
+            columns: names of the variates to draw.
+            fit_scaler: scale by the input's own mean and deviation: for series that the model was not trained on.
+            date_column, date_format, encoding: how to read a CSV file.
+
+        Returns:
+            ``predictions``: a list of :class:`Forecast`; ``visualization``: a list of the files written for each.
+        """
+        return super().__call__(inputs, out_dir=out_dir, **kwargs)
+
+    def preprocess(
+        self,
+        inputs: list,
+        batch_size: int = 1,
+        start: int | str | pd.Timestamp | None = None,
+        freq: str | None = None,
+        fit_scaler: bool = False,
+        **reading,
+    ) -> Iterator[dict]:
+        """Yield for each input what :meth:`forward` needs; inputs may differ in their number of variates."""
+        for source in inputs:
+            series = to_series(source, self.dataset_meta.get("columns"), **reading)
+            series, mean, std = choose_scaler(series, self.dataset_meta, fit_scaler)
+            yield {
+                "series": series,
+                "mean": mean,
+                "std": std,
+                "row": first_row(series, start, self.model.seq_len),
+                "freq": freq,
+            }
+
+    @torch.no_grad()
+    def forward(self, inputs: dict, with_attention: bool = True) -> list[Forecast]:
+        """Return the forecast of one preprocessed input, in a list."""
+        series, mean, std, row = inputs["series"], inputs["mean"], inputs["std"], inputs["row"]
+        past = slice(row - self.model.seq_len, row)
+        marks, mark_names = self._marks(series, past)
+        batch = {"inputs": torch.from_numpy(((series.values[past] - mean) / std).astype(np.float32))[None]}
+        if marks is not None:
+            batch["marks"] = torch.from_numpy(marks.astype(np.float32))[None]
+        batch = self.model.data_preprocessor(batch, False)
+        sample = self.model(**batch, mode="predict", with_attention=with_attention)[0]
+
+        outputs = slice(-1, None) if self.model.features == "MS" else slice(None)
+        values = sample["forecast"].double().cpu().numpy() * std[outputs] + mean[outputs]
+        columns = list(series.columns)
+        index = self._index(series, row, inputs["freq"])
+        known = slice(row, row + self.model.pred_len)
+        truth = series.values[known, outputs]
+        return [
+            Forecast(
+                values=pd.DataFrame(values, index, columns[outputs]),
+                history=pd.DataFrame(series.values[past], _rows(series, past), columns),
+                truth=pd.DataFrame(truth, index[: len(truth)], columns[outputs]) if len(truth) else None,
+                tokens=(*columns, *mark_names),
+                attention=sample["attention"].float().cpu().numpy() if with_attention else None,
+            )
+        ]
+
+    def visualize(
+        self,
+        inputs: list,
+        preds: list[Forecast],
+        out_dir: str | Path | None = None,
+        columns: Sequence[str] | None = None,
+        show: bool = False,
+    ) -> list[list[Path]]:
+        """Write the table and the drawings of each forecast into ``out_dir`` and return their paths."""
+        if out_dir is None:
+            return [[] for _ in preds]
+        from mm_itransformer.visualization import draw_attention, draw_forecast  # matplotlib costs half a second
+
+        written = []
+        for i, (source, forecast) in enumerate(zip(inputs, preds, strict=True)):
+            stem = Path(source).name.split(".")[0] if isinstance(source, (str, Path)) else f"series{i + 1}"
+            table = Path(out_dir) / f"{stem}_forecast.csv"
+            table.parent.mkdir(parents=True, exist_ok=True)
+            forecast.values.to_csv(table, index_label=forecast.values.index.name)
+            files = [table, draw_forecast(forecast, table.with_suffix(".png"), columns)]
+            if forecast.attention is not None:
+                files.append(draw_attention(forecast, table.with_name(f"{stem}_attention.png")))
+            written.append(files)
+        return written
+
+    def postprocess(
+        self, preds: list[Forecast], visualization: list[list[Path]], return_datasamples: bool = False
+    ) -> dict:
+        """Pack forecasts and files."""
+        return {"predictions": preds, "visualization": visualization}
+
+    def _marks(self, series: Series, rows: slice) -> tuple[np.ndarray | None, tuple[str, ...]]:
+        """Return the time features (T, M) that the model was trained with, and their names."""
+        kind = self.dataset_meta.get("time_features", True)
+        if not kind:
+            return None, ()
+        if series.dates is None:
+            raise ValueError(
+                f"the model was trained with time features, but {series.path} has no dates. Fix: give a DataFrame with dates "
+                "as its index, or a CSV file with a column 'date'"
+            )
+        dates = series.dates[rows]
+        if kind == "calendar":
+            marks = calendar_features(dates, quarter_hours=self.dataset_meta.get("quarter_hours", False))
+            return marks, CALENDAR[: marks.shape[1]]
+        freq = self.dataset_meta.get("freq", "h")
+        return time_features(dates, freq), feature_names(freq)
+
+    def _index(self, series: Series, row: int, freq: str | None) -> pd.Index:
+        """Return dates (or row numbers) of the forecast: the input's own as far as they go, then further ones."""
+        own = _rows(series, slice(row, row + self.model.pred_len))
+        missing = self.model.pred_len - len(own)
+        if not missing:
+            return own
+        if series.dates is None:
+            return pd.RangeIndex(row, row + self.model.pred_len, name="row")
+        return own.append(future_dates(series.dates[-4 * self.model.seq_len :], missing, freq)).rename("date")
+
+    def _load_weights_to_model(self, model: torch.nn.Module, checkpoint: dict | None, cfg: Config) -> None:
+        """Load strictly, converting an official file, and remember what it says about its training data."""
+        load_strictly(model, checkpoint)
+        stored = meta_of(checkpoint).get("dataset_meta", {})
+        dataset = cfg.get("test_dataloader", {}).get("dataset", {})
+        configured = {key: dataset[key] for key in ("time_features", "freq") if key in dataset}
+        require_same_time_features(stored, configured)
+        self.dataset_meta = configured | stored | self._given_meta
+
+    def _init_pipeline(self, cfg: Config) -> Callable:
+        """Return how one input is read."""
+        return to_series
+
+    def _init_collate(self, cfg: Config) -> Callable:
+        """Return what makes a batch: nothing, since series of several widths go one by one."""
+        return list
+
+
+def _rows(series: Series, rows: slice) -> pd.Index:
+    """Return the dates of rows, or their numbers where the series has no dates."""
+    if series.dates is not None:
+        return series.dates[rows].rename("date")
+    return pd.RangeIndex(len(series.values), name="row")[rows]

@@ -1,0 +1,47 @@
+"""Between series and tokens: one token holds the whole window of one variate.
+
+Paper: iTransformer (arXiv 2310.06625), section 3.1. Official code: thuml/iTransformer @ c2426e6, layers/Embed.py
+(``DataEmbedding_inverted``) and the projector of model/iTransformer.py.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class InvertedEmbedding(nn.Module):
+    """Embed each series as one token; covariates such as time features become tokens of their own, by the same weights.
+
+    Args:
+        seq_len: length of the window.
+        d_model: width of a token.
+        dropout: probability that an element is dropped in training.
+    """
+
+    def __init__(self, seq_len: int, d_model: int, dropout: float = 0.1):
+        super().__init__()
+        self.proj = nn.Linear(seq_len, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, inputs: Tensor, marks: Tensor | None = None) -> Tensor:
+        """Turn ``inputs`` (B, T, V) and ``marks`` (B, T, M) into tokens (B, V+M, C)."""
+        series = inputs if marks is None else torch.cat([inputs, marks.to(inputs.dtype)], dim=-1)
+        return self.dropout(self.proj(series.transpose(1, 2)))
+
+
+class ForecastHead(nn.Module):
+    """Read a token's forecast off it.
+
+    Args:
+        d_model: width of a token.
+        pred_len: number of steps to forecast.
+    """
+
+    def __init__(self, d_model: int, pred_len: int):
+        super().__init__()
+        self.proj = nn.Linear(d_model, pred_len)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Turn ``tokens`` (B, V, C) into series (B, S, V)."""
+        return self.proj(tokens).transpose(1, 2)

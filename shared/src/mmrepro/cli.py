@@ -1,0 +1,292 @@
+"""The command `mmrepro`.
+
+Only click is imported here: every command imports what it needs when it runs, so that help and completion are quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from mmrepro import __version__
+
+WIDE = 160  # columns of a table that goes into a file or pipe
+PATH = click.Path(path_type=Path)
+_paper = click.argument("paper", shell_complete=lambda context, parameter, typed: _complete_papers(typed))
+_work_dir = click.option(
+    "--work-dir", type=PATH, default=Path("work_dirs"), show_default=True, help="Where runs, logs and reports go."
+)
+_data_root = click.option(
+    "--data-root", type=PATH, help="Folder of the data sets; default: $MMREPRO_DATA_ROOT, then ./data."
+)
+
+
+class Commands(click.Group):
+    """A group that turns the project's own errors into one line instead of a traceback."""
+
+    def invoke(self, context: click.Context) -> object:
+        """Run a command; what is the user's to mend becomes one line and exit code 1."""
+        try:
+            return super().invoke(context)
+        except (LookupError, OSError, ValueError, ImportError, RuntimeError) as fault:
+            if isinstance(fault, click.exceptions.Exit | click.Abort) or context.params.get("debug"):
+                raise
+            words = fault.args[0] if isinstance(fault, KeyError) and fault.args else fault
+            raise click.ClickException(str(words)) from fault
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mmrepro")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Seven transformer papers as OpenMMLab plugins, each number verified."""
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # also for child processes: the safe loader's second layer
+
+
+@main.command("list")
+@click.argument("paper", required=False, shell_complete=lambda context, parameter, typed: _complete_papers(typed))
+@_work_dir
+def list_rows(paper: str | None, work_dir: Path) -> None:
+    """List papers and their rows: reported, measured, tiers reached, verdict."""
+    from mmrepro import papers
+    from mmrepro.reproduction import ledger, rows, tables
+
+    console = _console()
+    for name in [papers.canonical(paper)] if paper else papers.names():
+        entries = ledger.load(ledger.path(name, work_dir))
+        found = rows.rows(name)
+        parity = tables.judge(found[0], "parity", entries) if found else None
+        console.print(f"[bold]{name}[/]  {parity.detail if parity and parity.detail else 'parity: not yet measured'}")
+        console.print(tables.screen_table(found, entries))
+        console.print()
+
+
+@main.group()
+def data() -> None:
+    """Find, download and check data sets."""
+
+
+@data.command("list")
+@_data_root
+def data_list(data_root: Path | None) -> None:
+    """List the data sets, and whether they are here."""
+    from rich.table import Table
+
+    from mmrepro.datasets import registry
+
+    table = Table("data set", "what it is", "licence", "state", show_edge=False, pad_edge=False)
+    for name in registry.names():
+        status = registry.status(name, data_root)
+        table.add_row(name, status.data.title, status.data.licence, status.state)
+    _console().print(table)
+
+
+@data.command("get")
+@click.argument("names", nargs=-1, required=True)
+@_data_root
+def data_get(names: tuple[str, ...], data_root: Path | None) -> None:
+    """Download data sets; what is here and right is kept."""
+    from mmrepro.datasets import download
+
+    for name in names:
+        for file in download.download(name, data_root).values():
+            click.echo(file)
+
+
+@data.command("check")
+@click.argument("names", nargs=-1)
+@_data_root
+def data_check(names: tuple[str, ...], data_root: Path | None) -> None:
+    """Verify files by their checksums; exit code 1 if a named one is missing, or any is wrong."""
+    from mmrepro.datasets import registry
+
+    bad = False
+    for name in names or registry.names():
+        for file in registry.status(name, data_root).files:
+            bad |= file.state == "wrong" or (file.state == "missing" and bool(names))
+            click.echo(f"{file.state:8}{name}: {file.path or file.file.path} {file.detail}".rstrip())
+    sys.exit(1 if bad else 0)
+
+
+@main.command()
+@_paper
+@click.option("--rows", "pattern", help="Only rows whose name contains this, or matches it with * and ?.")
+@click.option(
+    "--tier",
+    "tiers",
+    multiple=True,
+    type=click.Choice(["complexity", "parity", "evaluate", "train"]),
+    help="Only this tier; may be given more than once.",
+)
+@click.option("--seeds", help="Seeds to train with, for example 2023,1,2; default: each row's own.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings side by side.")
+@click.option("--force", is_flag=True, help="Train and evaluate again what the ledger holds.")
+@click.option("--download", is_flag=True, help="Download data sets that are missing.")
+@_work_dir
+@_data_root
+def reproduce(
+    paper: str,
+    pattern: str | None,
+    tiers: tuple[str, ...],
+    seeds: str | None,
+    jobs: int,
+    force: bool,
+    download: bool,
+    work_dir: Path,
+    data_root: Path | None,
+) -> None:
+    """Measure a paper's reported numbers again and compare; exit code 1 if something failed."""
+    from mmrepro import papers
+    from mmrepro.reproduction import ledger, report, rows, tables
+    from mmrepro.reproduction.reproduce import reproduce as measure
+    from mmrepro.reproduction.tiers import TIERS, Settings
+
+    paper = papers.canonical(paper)
+    outcomes = measure(
+        paper,
+        Settings(work_dir.resolve(), data_root, download=download, force=force),
+        pattern=pattern,
+        tiers=tiers or TIERS,
+        seeds=_seeds(seeds),
+        jobs=jobs,
+        say=lambda one: click.echo(f"{one.row} · {_attempt(one)} · {one.text}"),
+    )
+    click.echo()
+    selected = rows.rows(paper, pattern)
+    file = ledger.path(paper, work_dir)
+    _console().print(tables.screen_table(selected, ledger.load(file)))
+    click.echo(f"ledger: {file}\nreport: {report.write(paper, work_dir, outcomes=outcomes)}")
+    sys.exit(1 if any(one.state == "failed" for one in outcomes) else 0)
+
+
+@main.command()
+@_paper
+@click.option("--out", type=PATH, help="The file; default: <work dir>/<paper>/report.html.")
+@click.option("--write-tables", is_flag=True, help="Also bring the generated tables of README and docs up to date.")
+@_work_dir
+def report(paper: str, out: Path | None, write_tables: bool, work_dir: Path) -> None:
+    """Write a paper's HTML report from its ledger."""
+    from mmrepro import papers
+    from mmrepro.reproduction import report, tables
+
+    paper = papers.canonical(paper)
+    click.echo(report.write(paper, work_dir, out=out))
+    if write_tables:
+        checkout = papers.checkout(paper)
+        if checkout is None:
+            raise click.ClickException(f"{paper} is installed from a wheel: there are no pages to write")
+        for page in tables.write_tables(checkout):
+            click.echo(page)
+
+
+@main.command()
+@_paper
+@click.argument("source", type=PATH)
+@click.argument("destination", type=PATH)
+@click.option("--to-official", is_flag=True, help="From ours to the official layout.")
+@click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="What the paper's converter takes.")
+def convert(paper: str, source: Path, destination: Path, to_official: bool, options: tuple[str, ...]) -> None:
+    """Convert an official checkpoint to ours (safetensors), or back."""
+    from mmrepro import checkpoint
+
+    meta = checkpoint.convert_file(paper, source, destination, to_official, **dict(map(_key_value, options)))
+    click.echo(f"{destination}  {json.dumps(meta)}")
+
+
+@main.command()
+@_paper
+@click.option("--repeats", type=click.IntRange(1), default=30, show_default=True, help="Pairs of calls per case.")
+def bench(paper: str, repeats: int) -> None:
+    """Measure our code against plain transcriptions, in pairs; writes benchmarks.json."""
+    from mmrepro.testing.bench import run
+
+    for name, one in run(paper, repeats=repeats)["results"].items():
+        click.echo(
+            f"{name}: {one['ours_ms']:.3g} ms, reference {one['reference_ms']:.3g} ms, {one['speed_up']:.2f} times as fast"
+        )
+
+
+@main.command()
+def doctor() -> None:
+    """Say what is installed, what is broken, and the command that mends it; exit code 1 if something is broken."""
+    from mmrepro.doctor import examine, is_broken
+
+    findings = examine()
+    colors = {"ok": "green", "note": "blue", "warning": "yellow", "broken": "red"}
+    for finding in findings:
+        click.echo(f"{click.style(f'{finding.state:8}', fg=colors[finding.state])} {finding.topic}: {finding.text}")
+        if finding.fix:
+            click.echo(f"{'':9}fix: {finding.fix}")
+    sys.exit(1 if is_broken(findings) else 0)
+
+
+@main.command()
+@click.argument("paper", default="itransformer", shell_complete=lambda context, parameter, typed: _complete_papers(typed))
+@click.option("--work-dir", type=PATH, help="Where everything goes; default: work_dirs/quickstart/<paper>.")
+@click.option("--seed", type=int, default=2023, show_default=True)
+def quickstart(paper: str, work_dir: Path | None, seed: int) -> None:
+    """Train a paper's model on generated data in a few minutes, and show result, plots and report."""
+    from mmrepro import papers
+    from mmrepro.quickstart import run
+
+    paper = papers.canonical(paper)
+    work_dir = (work_dir or Path("work_dirs") / "quickstart" / paper).resolve()
+    click.echo(f"training {paper} on generated data; log: {work_dir / 'train.log'}")
+    result = run(paper, work_dir, seed=seed)
+    for name, (value, baseline) in result.compared.items():
+        click.echo(f"test {name}: {value:.4f}   baseline (trivial forecast): {baseline:.4f}")
+    for figure in result.figures:
+        click.echo(f"plot: {figure}")
+    click.echo(f"report: {result.report}")
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a shell's completion script; for bash: eval "$(mmrepro completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    click.echo(get_completion_class(shell)(main, {}, "mmrepro", "_MMREPRO_COMPLETE").source())
+
+
+def _complete_papers(typed: str) -> list[str]:
+    from mmrepro import papers
+
+    return [name for name in papers.names() if name.startswith(typed)]
+
+
+def _console():
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+
+
+def _attempt(outcome) -> str:
+    return outcome.tier if outcome.seed is None else f"{outcome.tier} seed {outcome.seed}"
+
+
+def _seeds(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers such as 2023,1,2", param_hint="--seeds") from None
+
+
+def _key_value(text: str) -> tuple[str, object]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--option")
+    try:
+        return key.replace("-", "_"), json.loads(value)
+    except json.JSONDecodeError:  # a plain word
+        return key.replace("-", "_"), value
+
+
+if __name__ == "__main__":
+    main()

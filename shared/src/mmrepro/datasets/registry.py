@@ -1,0 +1,358 @@
+"""The registry of data sets: what a public file is, where it may lie, and whether it is the right one.
+
+The core's own sets stand in ``catalog.yml`` beside this file; a paper may add ``data-sets.yml`` beside its
+``model-index.yml``. Files are found below an explicit data root, ``$MMREPRO_DATA_ROOT`` and ``./data``, in the official
+layout or one that the catalog accepts, gzipped or not. A file counts only when the sha256 of its content is right.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mmrepro import papers
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ENVIRONMENT_VARIABLE = "MMREPRO_DATA_ROOT"
+_CHUNK = 1 << 20
+
+
+class DataNotFoundError(FileNotFoundError):
+    """A file of a data set lies in none of the places that were searched."""
+
+
+class DataCorruptError(ValueError):
+    """A file of a data set was found, but its content is not the published one."""
+
+
+class DownloadError(RuntimeError):
+    """A file could not be downloaded, or what came is not the published file; nothing of it was kept."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a data set: its official path, and the content it must have (unpacked)."""
+
+    path: str
+    bytes: int
+    sha256: str
+    url: str | None = None
+    accepts: tuple[tuple[str, str], ...] = ()  # (sha256, what differs)
+
+    @property
+    def name(self) -> str:
+        """The file's name without folders."""
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Every sha256 that counts as this file, the published one first."""
+        return (self.sha256, *(digest for digest, _ in self.accepts))
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set as its catalog declares it."""
+
+    name: str
+    title: str
+    files: tuple[DataFile, ...]
+    folders: tuple[str, ...]
+    licence: str
+    homepage: str
+    citation: str
+    instructions: str = ""
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """What was found of one file; ``path`` holds it when ``state`` is "ok", and is the culprit when it is "wrong"."""
+
+    file: DataFile
+    state: Literal["ok", "wrong", "missing"]
+    path: Path | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class DataStatus:
+    """What was found of a data set; ``state`` is the worst of its files' states."""
+
+    data: DataSet
+    files: tuple[FileStatus, ...]
+
+    @property
+    def state(self) -> Literal["ok", "wrong", "missing"]:
+        """ "ok" when every file is, else "wrong" or "missing"."""
+        states = [file.state for file in self.files]
+        return next((state for state in ("wrong", "missing") if state in states), "ok")
+
+
+def names() -> list[str]:
+    """Return the names of all data sets, the core's and the installed papers', sorted."""
+    return sorted(_catalog())
+
+
+def get(name: str) -> DataSet:
+    """Return one data set's declaration; upper and lower case are the same.
+
+    Raises:
+        LookupError: no catalog has it; the known names are listed.
+    """
+    try:
+        return _catalog()[name.lower()]
+    except KeyError:
+        raise LookupError(f"no data set is named {name!r}; known: {', '.join(names())}") from None
+
+
+def data_roots(data_root: str | Path | None = None) -> list[Path]:
+    """Return the folders that are searched, in order: ``data_root``, ``$MMREPRO_DATA_ROOT``, ``./data``."""
+    roots = [data_root, os.environ.get(ENVIRONMENT_VARIABLE), "data"]
+    return list(dict.fromkeys(Path(root).expanduser() for root in roots if root))
+
+
+def status(name: str, data_root: str | Path | None = None) -> DataStatus:
+    """Look for the files of a data set and verify what is there; nothing is downloaded or raised for a missing file."""
+    data = get(name)
+    return DataStatus(data, tuple(_file_status(data, file, data_root) for file in data.files))
+
+
+def locate(name: str, data_root: str | Path | None = None) -> dict[str, Path]:
+    """Return the path of each file of a data set by the file's name; a path may end in ``.gz``.
+
+    Raises:
+        DataNotFoundError: a file is in none of the places; they are listed, with the command that downloads it.
+        DataCorruptError: a file is there, but its content is not the published one.
+        LookupError: no data set has this name.
+    """
+    found = {}
+    for item in status(name, data_root).files:
+        if item.state == "wrong":
+            raise DataCorruptError(f"{item.detail} Fix: remove it, then run: mmrepro data get {get(name).name}")
+        if item.state == "missing":
+            raise DataNotFoundError(f"{item.detail} Fix: {_how_to_get(get(name), item.file)}")
+        found[item.file.name] = item.path
+    return found
+
+
+def download(name: str, data_root: str | Path | None = None, console: Console | None = None) -> dict[str, Path]:
+    """Fetch the files of a data set that are not there, and return where each lies, as ``locate`` does.
+
+    A correct file is never fetched again. A wrong one in the official place is kept under the name ``<file>.wrong``; a
+    new one takes its place only when its sha256 is right. Files go below the first of ``data_roots``. The source, the
+    licence and the progress are shown on ``console``.
+
+    Raises:
+        DownloadError: the server does not answer, or sends something else than the published file.
+        DataNotFoundError: a missing file has no address to fetch it from; the text says how to get it by hand.
+    """
+    from rich.console import Console
+
+    console = console or Console(stderr=True)
+    data = get(name)
+    for item in status(name, data_root).files:
+        if item.state == "ok":
+            console.print(f"{item.file.name}: already there, {item.path}", soft_wrap=True, highlight=False)
+            continue
+        if item.file.url is None:
+            raise DataNotFoundError(f"{item.file.name} of {data.name} is missing. Fix: {_how_to_get(data, item.file)}")
+        target = data_roots(data_root)[0] / item.file.path
+        console.print(
+            f"{data.title}\n  from {item.file.url}\n"
+            f"  licence: {data.licence} ({data.homepage})\n  cite: {data.citation}",
+            soft_wrap=True,
+            highlight=False,
+        )
+        _fetch(item.file, target, console)
+    return locate(name, data_root)
+
+
+def candidates(data: DataSet, file: DataFile, root: Path) -> Iterator[Path]:
+    """Yield every place below ``root`` where ``file`` is accepted, the official one first."""
+    official = root / file.path
+    for place in dict.fromkeys([official, *(root / folder / file.name for folder in data.folders)]):
+        yield place
+        yield place.with_name(f"{place.name}.gz")
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file's content, unpacked where the name ends in ``.gz``; remembered until it changes.
+
+    Raises:
+        DataCorruptError: the file is not the gzip file that its name says, or ends too early.
+    """
+    facts = path.stat()
+    return _digest(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, _size: int, _modified: int) -> str:
+    content = hashlib.sha256()
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                content.update(chunk)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
+        raise DataCorruptError(f"{path} cannot be unpacked ({fault}).") from fault
+    return content.hexdigest()
+
+
+def _file_status(data: DataSet, file: DataFile, data_root: str | Path | None) -> FileStatus:
+    wrong: FileStatus | None = None
+    roots = data_roots(data_root)
+    for path in (path for root in roots for path in candidates(data, file, root)):
+        if not path.is_file():
+            continue
+        try:
+            found = digest(path)
+        except DataCorruptError as fault:
+            wrong = wrong or FileStatus(file, "wrong", path, str(fault))
+            continue
+        if found in file.digests:
+            return FileStatus(file, "ok", path, dict(file.accepts).get(found, ""))
+        detail = (
+            f"{path} is not the published {file.name} of {data.name}: "
+            f"sha256 {found} ({path.stat().st_size} bytes), expected {file.sha256} ({file.bytes} bytes unpacked)."
+        )
+        wrong = wrong or FileStatus(file, "wrong", path, detail)
+    searched = ", ".join(str(root / file.path) for root in roots)
+    missing = (
+        f"{file.name} of {data.name} was not found; searched {searched} (and the same gzipped or in a flat folder)."
+    )
+    return wrong or FileStatus(file, "missing", None, missing)
+
+
+def _fetch(file: DataFile, target: Path, console: Console) -> None:
+    """Download to a temporary name in the target's folder, verify, and move into place."""
+    import pooch
+    import requests
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as folder:
+        fetched = Path(folder) / file.name
+        bar = _ProgressBar(file.name, console)
+        try:
+            pooch.HTTPDownloader(progressbar=bar, chunk_size=_CHUNK // 16)(file.url, str(fetched), None)
+        except requests.RequestException as fault:
+            raise DownloadError(
+                f"{file.url} could not be downloaded: {fault}. "
+                f"Fix: try again, or fetch it by hand and put it at {target}"
+            ) from fault
+        finally:
+            bar.close()
+        if file.url.endswith(".zip") and not file.name.endswith(".zip"):
+            fetched = _unzip(file, fetched)
+        found = digest(fetched)
+        if found not in file.digests:
+            raise DownloadError(
+                f"{file.url} gave {fetched.stat().st_size} bytes with sha256 {found}, expected {file.bytes} bytes with "
+                f"{file.sha256}. Nothing was kept. Fix: try again; if it stays so, the source has changed"
+            )
+        if target.exists():
+            kept = target.with_name(f"{target.name}.wrong")
+            os.replace(target, kept)
+            console.print(f"{target} was not the published file: kept as {kept.name}", soft_wrap=True, highlight=False)
+        os.replace(fetched, target)
+
+
+def _unzip(file: DataFile, archive: Path) -> Path:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [name for name in opened.namelist() if name.rsplit("/", 1)[-1] == file.name]
+            if not members:
+                raise DownloadError(
+                    f"{file.url} holds no {file.name}. Fix: the source has changed; fetch the file by hand"
+                )
+            content = archive.with_name("unzipped")
+            content.write_bytes(opened.read(members[0]))
+            return content
+    except zipfile.BadZipFile as fault:
+        raise DownloadError(f"{file.url} is not a complete zip file ({fault}). Fix: try again") from fault
+
+
+class _ProgressBar:
+    """What pooch calls a progress bar (``total``, ``update``, ``reset``, ``close``), drawn by rich on a terminal."""
+
+    def __init__(self, name: str, console: Console) -> None:
+        from rich.progress import Progress
+
+        self._progress = Progress(console=console, disable=not console.is_terminal)
+        self._task = self._progress.add_task(name, total=None)
+        self._progress.start()
+
+    @property
+    def total(self) -> float | None:
+        return self._progress.tasks[0].total
+
+    @total.setter
+    def total(self, size: int) -> None:
+        self._progress.update(self._task, total=size or None)  # 0: the server does not say
+
+    def update(self, size: int) -> None:
+        self._progress.advance(self._task, size)
+
+    def reset(self) -> None:
+        self._progress.update(self._task, completed=0)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+def _how_to_get(data: DataSet, file: DataFile) -> str:
+    if file.url:
+        return f"mmrepro data get {data.name}, or pass --data-root, or set ${ENVIRONMENT_VARIABLE}."
+    return (
+        f"it cannot be downloaded by a command. {data.instructions} Put it at <data root>/{file.path} "
+        f"(--data-root or ${ENVIRONMENT_VARIABLE}); homepage: {data.homepage}"
+    )
+
+
+@cache
+def _catalog() -> dict[str, DataSet]:
+    paths = [Path(__file__).with_name("catalog.yml")]
+    paths += [papers.root(paper) / "data-sets.yml" for paper in papers.names()]
+    catalog: dict[str, DataSet] = {}
+    for path in filter(Path.is_file, paths):
+        for data in _read_catalog(path):
+            if data.name in catalog:
+                raise ValueError(f"{path}: the data set {data.name!r} is already declared by another catalog")
+            catalog[data.name] = data
+    return catalog
+
+
+def _read_catalog(path: Path) -> Iterator[DataSet]:
+    import yaml
+
+    for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        files = tuple(
+            DataFile(
+                path=item["path"],
+                bytes=item["bytes"],
+                sha256=item["sha256"],
+                url=item.get("url"),
+                accepts=tuple((other["sha256"], other["note"]) for other in item.get("accepts", ())),
+            )
+            for item in entry["files"]
+        )
+        yield DataSet(
+            name=name,
+            title=entry["title"],
+            files=files,
+            folders=tuple(entry.get("folders", ())),
+            licence=entry["licence"],
+            homepage=entry["homepage"],
+            citation=entry["citation"],
+            instructions=entry.get("instructions", ""),
+        )

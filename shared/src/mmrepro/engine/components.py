@@ -1,0 +1,31 @@
+"""Importing this module registers everything of the engine with mmengine: list it in ``custom_imports``.
+
+A paper's module imports it; a config outside of the papers says
+``custom_imports = dict(imports=["mmrepro.engine.components"], allow_failed_imports=False)``.
+"""
+
+from .bf16 import BFloat16OptimWrapper
+from .checkpoint_hook import AtomicCheckpointHook
+from .early_stopping_hook import ResumableEarlyStoppingHook
+from .history_cap_hook import HistoryCapHook
+from .load_best_hook import LoadBestHook
+from .loops import ResumableEpochLoop, ResumableIterLoop
+from .non_finite_guard_hook import NonFiniteGuardHook
+from .progress_hook import ProgressHook
+from .reduced_losses_hook import ReducedLossesHook
+from .seeded_data import SeededBatchSampler, SeededDataset
+
+__all__ = [
+    "AtomicCheckpointHook",
+    "BFloat16OptimWrapper",
+    "HistoryCapHook",
+    "LoadBestHook",
+    "NonFiniteGuardHook",
+    "ProgressHook",
+    "ReducedLossesHook",
+    "ResumableEarlyStoppingHook",
+    "ResumableEpochLoop",
+    "ResumableIterLoop",
+    "SeededBatchSampler",
+    "SeededDataset",
+]

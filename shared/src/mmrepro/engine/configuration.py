@@ -1,0 +1,154 @@
+"""From the command line to the config that the Runner gets."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmrepro import papers
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+# Keys that mmengine reads from the config beside the Runner's arguments.
+_EXTRA_KEYS = {
+    "activation_checkpointing",
+    "compile",
+    "custom_imports",
+    "efficient_conv_bn_eval",
+    "find_unused_parameters",
+    "model_wrapper_cfg",
+    "runner_type",
+    "sync_bn",
+}
+
+
+def load(args: argparse.Namespace, paper: str | None) -> Config:
+    """Return the config that the arguments name, changed by their options.
+
+    Raises:
+        UserError: no such config, one that cannot be read, or an option that does not fit it.
+    """
+    from mmengine.config import Config
+    from mmengine.config.utils import ConfigParsingError
+
+    if args.data_root:
+        os.environ["MMREPRO_DATA_ROOT"] = str(Path(args.data_root).resolve())
+    path = find(args.config, paper)
+    try:
+        config = Config.fromfile(path)
+    except (ConfigParsingError, ImportError, SyntaxError, NameError, OSError) as error:
+        raise UserError(f"{path}: {error}") from error
+    merge(config, args.cfg_options)
+    config.work_dir = args.work_dir or config.get("work_dir") or str(Path("work_dirs") / path.stem)
+    return config
+
+
+def find(name: str, paper: str | None) -> Path:
+    """Return the file of a config given by its path or its bare name.
+
+    Raises:
+        UserError: there is none; close names are listed.
+    """
+    for candidate in [paper] if paper else papers.names():
+        try:
+            return papers.find_config(candidate, name)
+        except FileNotFoundError as error:
+            reason = str(error)
+    if Path(name).is_file():
+        return Path(name)
+    if paper:
+        raise UserError(reason)
+    stems = [path.stem for each in papers.names() for path in papers.configs(each)]
+    close = difflib.get_close_matches(Path(name).name.removesuffix(".py"), stems, n=3, cutoff=0.3)
+    hint = f" Did you mean: {', '.join(close)}?" if close else ""
+    raise UserError(f"{name} is neither a file nor a config of an installed paper.{hint}")
+
+
+def merge(config: Config, options: Sequence[str]) -> None:
+    """Merge ``key=value`` strings into a config, in place.
+
+    Raises:
+        UserError: a string without ``=``, a first key that neither the config nor the Runner knows, or one that leads
+            into something that has no keys.
+    """
+    from mmengine.config import DictAction
+
+    for option in options:
+        key, equals, value = option.partition("=")
+        first = key.split(".")[0]
+        if not (equals and first):
+            raise UserError(f"--cfg-options {option}: write it as key=value")
+        known = {*config.keys(), *_runner_keys()}
+        if first not in known:
+            close = difflib.get_close_matches(first, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise UserError(f"--cfg-options {option}: the config has no {first!r}.{hint}")
+        try:
+            config.merge_from_dict({key: DictAction._parse_iterable(value)})
+        except (AssertionError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise UserError(f"--cfg-options {option}: {error}") from error
+
+
+def use_bf16(config: Config) -> None:
+    """Make a config train in bfloat16.
+
+    Raises:
+        UserError: the config has an optimizer wrapper that this does not know.
+    """
+    wrapper = config.optim_wrapper
+    kind = wrapper.setdefault("type", "OptimWrapper")
+    if kind == "AmpOptimWrapper":  # its loss scale and dtype are what this replaces
+        wrapper.pop("loss_scale", None)
+        wrapper.pop("dtype", None)
+    elif kind not in ("OptimWrapper", "BFloat16OptimWrapper"):
+        raise UserError(f"--amp knows OptimWrapper and AmpOptimWrapper, the config has {kind}")
+    wrapper.type = "BFloat16OptimWrapper"
+
+
+def scale_learning_rate(config: Config, processes: int) -> str | None:
+    """Scale the learning rates with the batch size where ``auto_scale_lr`` is enabled, once, in the config itself.
+
+    Returns a sentence that says what was done, None where nothing was.
+
+    Raises:
+        UserError: the config states no ``base_batch_size``.
+    """
+    settings = config.get("auto_scale_lr") or {}
+    if not settings.get("enable", False):
+        return None
+    if "base_batch_size" not in settings:
+        raise UserError("auto_scale_lr needs the batch size that the learning rate is meant for: set base_batch_size")
+    base, each = settings["base_batch_size"], config.train_dataloader.batch_size
+    ratio = processes * each / base
+    settings["enable"] = False  # done here; the Runner must not do it again
+    if ratio == 1:
+        return None
+    before, after = [], []
+    for optimizer in _optimizers(config.optim_wrapper):
+        before.append(f"{optimizer['lr']:g}")
+        optimizer["lr"] *= ratio
+        after.append(f"{optimizer['lr']:g}")
+    return (
+        f"auto_scale_lr: the learning rate goes from {', '.join(before)} to {', '.join(after)}, since {processes} "
+        f"process(es) x {each} samples = a batch of {processes * each}, and it is meant for {base}."
+    )
+
+
+def _optimizers(wrapper: Any) -> list[dict]:
+    if "optimizer" in wrapper:
+        return [wrapper["optimizer"]]
+    return [each["optimizer"] for each in wrapper.values() if isinstance(each, dict) and "optimizer" in each]
+
+
+def _runner_keys() -> set[str]:
+    from mmengine.runner import Runner
+
+    return {*inspect.signature(Runner.__init__).parameters, *_EXTRA_KEYS} - {"self", "cfg"}

@@ -1,0 +1,84 @@
+"""Loading weights strictly: mmengine only warns about keys that do not fit, and goes on with random weights."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
+
+from mmrepro import papers
+from mmrepro.checkpoint import CheckpointMismatchError, differences, strip_wrappers
+from mmrepro.safe_loading import source_of
+
+
+@HOOKS.register_module()
+class StrictLoadHook(Hook):
+    """Convert official weights to our layout, then stop unless every key and shape fits the model.
+
+    Args:
+        paper: the paper whose converter knows the official layout; None converts nothing.
+        ignore: prefixes of our keys that may be missing, or of another shape, or too many: for fine-tuning.
+        agree: entries of the data set's metainfo that must be what the checkpoint was trained with, where it says so;
+            for what no shape shows, such as ``time_features``.
+        options: for the paper's converter, which official files lack.
+
+    Raises:
+        CheckpointMismatchError: with the file's name and every key at fault.
+    """
+
+    priority = "VERY_HIGH"  # before EMAHook, which copies the state dict that this hook converts
+
+    def __init__(
+        self,
+        paper: str | None = None,
+        ignore: Sequence[str] = (),
+        agree: Sequence[str] = (),
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self.paper = paper
+        self.ignore = tuple(ignore)
+        self.agree = tuple(agree)
+        self.options = options or {}
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put our state dict under ``state_dict``, checked."""
+        source = source_of(checkpoint)
+        state = strip_wrappers(checkpoint, source)
+        if self.paper is not None:
+            converter = importlib.import_module(papers.module(self.paper) + ".checkpoint")
+            if converter.is_official(state):
+                state = converter.from_official(state, **self.options)
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        problems = {
+            kind: [line for line in lines if not line.startswith(self.ignore)] if self.ignore else lines
+            for kind, lines in differences(state, model).items()
+        }
+        problems["trained with other settings"] = self._disagreements(runner, checkpoint)
+        if any(problems.values()):
+            raise CheckpointMismatchError(source, problems)
+        shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+        checkpoint["state_dict"] = {key: value for key, value in state.items() if shapes.get(key) == value.shape}
+
+    def _disagreements(self, runner: Runner, checkpoint: dict) -> list[str]:
+        meta = checkpoint.get("meta", {})
+        stored = {**meta, **meta.get("dataset_meta", {})}
+        here = _metainfo(runner)
+        return [
+            f"{name}: {stored[name]!r} in the file, {here[name]!r} here"
+            for name in self.agree
+            if name in stored and name in here and stored[name] != here[name]
+        ]
+
+
+def _metainfo(runner: Runner) -> dict[str, Any]:
+    """Return the metainfo of the data set in use; the loops that are not needed are still configs."""
+    for loop in (runner._train_loop, runner._test_loop, runner._val_loop):
+        if isinstance(loop, BaseLoop):
+            return getattr(loop.dataloader.dataset, "metainfo", {})
+    return {}

@@ -1,0 +1,70 @@
+"""The quickstart: a paper's model trained on generated data in minutes, tested, drawn and reported."""
+
+from __future__ import annotations
+
+import base64
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from mmrepro import papers
+from mmrepro.reproduction import environment, report, runs
+from mmrepro.reproduction.verdicts import BASELINE
+
+DEFAULT_PAPER = "itransformer"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a quickstart measured and wrote."""
+
+    metrics: dict[str, float]
+    figures: list[Path]
+    report: Path
+
+    @property
+    def compared(self) -> dict[str, tuple[float, float]]:
+        """By metric: the model's value and the baseline's on the same samples."""
+        pairs = {key.removeprefix(BASELINE): value for key, value in self.metrics.items() if key.startswith(BASELINE)}
+        return {name: (self.metrics[name], value) for name, value in pairs.items() if name in self.metrics}
+
+
+def run(paper: str, work_dir: Path, *, seed: int = 2023) -> Result:
+    """Train, test, draw and report; the data are generated, so the result is never a row.
+
+    The paper's ``<module>.quickstart`` names the config in ``CONFIG`` and draws with
+    ``draw(config, checkpoint, out_dir) -> list of PNG files``.
+
+    Raises:
+        RunFailedError: training or test failed.
+        ModuleNotFoundError: the paper has no quickstart.
+    """
+    paper = papers.canonical(paper)
+    own = import_module(f"{papers.module(paper)}.quickstart")
+    config = papers.find_config(paper, own.CONFIG)
+    start = time.monotonic()
+    best = runs.train(paper, config, work_dir, seed=seed, resume=False)
+    metrics = runs.test(paper, config, best, work_dir)
+    seconds = time.monotonic() - start
+    figures = own.draw(config, best, work_dir / "figures")
+    page = work_dir / "report.html"
+    result = Result(metrics, figures, page)
+    page.write_text(
+        report.render(
+            "quickstart.html.j2",
+            title=f"{paper}: quickstart",
+            lines=[
+                {"name": name, "value": f"{value:.4f}", "baseline": f"{baseline:.4f}"}
+                for name, (value, baseline) in result.compared.items()
+            ],
+            images=[base64.b64encode(figure.read_bytes()).decode() for figure in figures],
+            config=own.CONFIG,
+            duration=report.duration(seconds),
+            hardware=environment.hardware(),
+            threads=environment.threads(),
+            versions=", ".join(f"{name} {version}" for name, version in environment.versions(paper).items()),
+        ),
+        encoding="utf-8",
+    )
+    return result

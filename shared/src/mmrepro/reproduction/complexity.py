@@ -1,0 +1,107 @@
+"""The first tier: the size of a model, counted without allocating it.
+
+Convention for operations: multiply-accumulates of matrix products, convolutions and attention for one input of the
+reported shape, half of what ``torch.utils.flop_counter`` counts. Norms, activations and additions count nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from math import prod
+from typing import TYPE_CHECKING
+
+from mmrepro import papers
+from mmrepro.testing import load_keys
+
+from . import configs
+from .rows import Row
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Statistics of batch norms: in a state dict, but no parameters.
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def measure(row: Row) -> tuple[dict[str, float], dict]:
+    """Build a row's model on the meta device and count.
+
+    Returns:
+        Metrics (``parameters``; ``official_parameters`` and ``official_keys`` where the key list is at hand; ``gmacs``
+        where a reported number exists), and details for the ledger.
+
+    Raises:
+        CheckpointMismatchError: the paper's converter does not turn the official keys into exactly our state dict.
+    """
+    model = build(row)
+    metrics: dict[str, float] = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+    details = {}
+    checkout = papers.checkout(row.paper)
+    if row.official_keys and checkout:
+        file, _, variant = row.official_keys.partition("#")
+        listed = load_keys(checkout / "tests" / "parity" / file)[variant]
+        metrics["official_parameters"] = official_parameters(listed)
+        metrics["official_keys"] = _convert(row, listed, model)
+        details["keys"] = row.official_keys
+    if row.gmacs is not None and row.input_shape:
+        metrics["gmacs"] = gmacs(model, row.input_shape)
+        details["input_shape"] = list(row.input_shape)
+    return metrics, details
+
+
+def build(row: Row) -> nn.Module:
+    """Return the model of a row's config on the meta device: shapes without values."""
+    import torch
+    from mmengine.config import Config
+    from mmengine.registry import MODELS, init_default_scope
+
+    config = Config.fromfile(configs.path(row))
+    init_default_scope(config.get("default_scope") or "mmengine")
+    with torch.device("meta"):
+        return MODELS.build(config.model)
+
+
+def official_parameters(listed: dict) -> int:
+    """Return the number of parameters of an official key list.
+
+    The list's own count where it has one, else the elements of its keys without duplicates, integer buffers and
+    batch-norm statistics.
+    """
+    if "n_parameters" in listed:
+        return listed["n_parameters"]
+    left_out = {*listed.get("aliases", ()), *listed.get("integer_buffers", ())}
+    return sum(
+        prod(shape)
+        for key, shape in listed["state_dict"].items()
+        if key not in left_out and not key.endswith(_STATISTICS)
+    )
+
+
+def gmacs(model: nn.Module, input_shape: tuple[int, ...]) -> float:
+    """Return the multiply-accumulates (in 1e9) of one forward pass on an input of this shape, without a batch axis."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with torch.device("meta"), torch.no_grad(), counter:
+        model.eval()(torch.empty(1, *input_shape), mode="tensor")
+    return counter.get_total_flops() / 2 / 1e9
+
+
+def _convert(row: Row, listed: dict, model: nn.Module) -> int:
+    """Return the number of official keys, after the paper's converter has turned them into exactly the model's."""
+    import torch
+
+    from mmrepro.checkpoint import CheckpointMismatchError, differences
+
+    integers = set(listed.get("integer_buffers", ()))
+    state = {
+        key: torch.empty(shape, dtype=torch.long if key in integers else torch.float32, device="meta")
+        for key, shape in listed["state_dict"].items()
+    }
+    state |= {duplicate: state[key] for duplicate, key in (listed.get("aliases") or {}).items()}
+    converter = import_module(f"{papers.module(row.paper)}.checkpoint")
+    problems = differences(converter.from_official(state), model)
+    if any(problems.values()):
+        raise CheckpointMismatchError(row.official_keys, problems)
+    return len(state)

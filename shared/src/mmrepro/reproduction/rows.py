@@ -1,0 +1,141 @@
+"""The rows of a paper: every number that it reports, as the package's metafile states it.
+
+A row is one result of one model in the metafile. Beside the fields that ``mim search`` shows, a result carries where
+its number stands, the tolerance, and how we measure it; a reported number is written nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from mmrepro import papers
+
+DEFAULT_SEEDS = (2023, 1, 2)
+
+
+class MetafileError(ValueError):
+    """A metafile lacks a field or contradicts itself; the message names model, result and field."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One reported number of a row."""
+
+    name: str
+    reported: float
+    tolerance: float
+    key: str  # in the evaluator's result
+    scale: float = 1.0  # times the evaluator's value gives the reported unit
+    better: str = "lower"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One reported result: a config, a data set and its metrics."""
+
+    paper: str
+    collection: str  # the paper's name as its authors write it
+    name: str
+    config: str
+    task: str
+    dataset: str
+    metrics: tuple[Metric, ...]
+    source: str
+    data: tuple[str, ...] = ()  # names in the data registry
+    cost: str = "unknown"
+    needs: str = ""  # "cuda": training needs a GPU
+    seeds: tuple[int, ...] = DEFAULT_SEEDS
+    unverified: bool = False
+    parameters: int | None = None
+    official_keys: str = ""  # "keys_file.json#variant" below tests/parity
+    gmacs: float | None = None
+    input_shape: tuple[int, ...] = ()
+    weights: str = ""
+    weights_sha256: str = ""
+    weights_licence: str = ""
+
+
+def rows(paper: str, pattern: str | None = None) -> list[Row]:
+    """Return a paper's rows in the metafiles' order.
+
+    Args:
+        paper: an installed paper.
+        pattern: keep the rows whose name matches it, with ``*`` and ``?``, or contains it.
+
+    Raises:
+        MetafileError: a metafile is incomplete.
+        LookupError: no row matches the pattern.
+    """
+    paper = papers.canonical(paper)
+    models = [model for metafile in papers.metafiles(paper) for model in metafile.get("Models") or []]
+    found = [row for model in models for row in _rows_of_model(paper, model)]
+    if pattern is None:
+        return found
+    matching = [row for row in found if fnmatchcase(row.name, pattern) or pattern in row.name]
+    if not matching:
+        listed = "\n  ".join(row.name for row in found) or "none"
+        raise LookupError(f"no row of {paper} matches {pattern!r}; its rows:\n  {listed}")
+    return matching
+
+
+def _rows_of_model(paper: str, model: Mapping) -> list[Row]:
+    results = model.get("Results") or []
+    return [_row(paper, model, result, unique=len(results) == 1) for result in results]
+
+
+def _row(paper: str, model: Mapping, result: Mapping, *, unique: bool) -> Row:
+    where = f"{paper}: model {model.get('Name', '?')!r}"
+    name = _field(model, "Name", where)
+    dataset = _field(result, "Dataset", where)
+    where = f"{where}, result on {dataset!r}"
+    facts = model.get("Metadata") or {}
+    data = result.get("Data", ())
+    return Row(
+        paper=paper,
+        collection=model.get("In Collection", paper),
+        name=name if unique else f"{name}@{dataset.lower().replace(' ', '-')}",
+        config=_field(model, "Config", where),
+        task=_field(result, "Task", where),
+        dataset=dataset,
+        metrics=_metrics(result, where),
+        source=_field(result, "Source", where),
+        data=(data,) if isinstance(data, str) else tuple(data or ()),
+        cost=result.get("Cost", "unknown"),
+        needs=result.get("Needs", ""),
+        seeds=tuple(result.get("Seeds", DEFAULT_SEEDS)),
+        unverified=bool(result.get("Unverified", False)),
+        parameters=facts.get("Parameters"),
+        official_keys=facts.get("Official Keys", ""),
+        gmacs=facts.get("FLOPs (G)"),
+        input_shape=tuple(model.get("Input Shape", ())),
+        weights=model.get("Weights", ""),
+        weights_sha256=model.get("Weights SHA256", ""),
+        weights_licence=model.get("Weights Licence", ""),
+    )
+
+
+def _metrics(result: Mapping, where: str) -> tuple[Metric, ...]:
+    tolerances = _field(result, "Tolerance", where)
+    keys = _field(result, "Measured By", where)
+    better = _field(result, "Better", where)
+    metrics = []
+    for name, reported in _field(result, "Metrics", where).items():
+        for field, values in (("Tolerance", tolerances), ("Measured By", keys)):
+            if name not in values:
+                raise MetafileError(f"{where}: {field!r} says nothing about {name!r}")
+        key = keys[name] if isinstance(keys[name], Mapping) else {"Key": keys[name]}
+        direction = better[name] if isinstance(better, Mapping) else better
+        if direction not in ("lower", "higher"):
+            raise MetafileError(f"{where}: 'Better' must be lower or higher, not {direction!r}")
+        metrics.append(
+            Metric(name, float(reported), float(tolerances[name]), key["Key"], float(key.get("Scale", 1)), direction)
+        )
+    return tuple(metrics)
+
+
+def _field(node: Mapping, field: str, where: str) -> object:
+    if node.get(field) in (None, "", {}):
+        raise MetafileError(f"{where}: the field {field!r} is missing")
+    return node[field]

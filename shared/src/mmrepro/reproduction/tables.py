@@ -1,0 +1,204 @@
+"""Tables: on screen, and as Markdown between markers in READMEs and the documentation.
+
+A generated part stands between ``<!-- generated: NAME PAPER -->`` and ``<!-- end generated -->``; in a package's own
+README the paper may be left out. Names: ``results``, ``parity``, ``benchmarks``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmrepro import papers
+
+from . import ledger
+from .ledger import Entry
+from .rows import Row, rows
+from .tiers import TIERS
+from .verdicts import Measured, Verdict, decimals, format_number, judge
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+BENCHMARKS = "benchmarks.json"
+NOTHING = "not yet measured"
+_PART = re.compile(
+    r"(?P<start><!-- generated: (?P<name>\w+)(?: (?P<paper>\w+))? -->\n).*?(?P<end><!-- end generated -->)", re.DOTALL
+)
+
+
+def screen_table(selected: Sequence[Row], entries: Sequence[Entry]) -> Table:
+    """Return a rich table of rows: reported, measured, repeat-last or other baseline, tiers reached, verdict."""
+    from rich.table import Table
+
+    table = Table("row", "metric", "reported", "measured", "baseline", "tiers", "verdict", show_edge=False, pad_edge=False)
+    for row in selected:
+        verdicts = {tier: judge(row, tier, list(entries)) for tier in TIERS}
+        best = headline(verdicts)
+        measured = {one.metric.name: one for one in best.measured}
+        for number, metric in enumerate(row.metrics):
+            one = measured.get(metric.name)
+            first = number == 0
+            table.add_row(
+                row.name if first else "",
+                metric.name,
+                format_number(metric.reported, metric),
+                measured_text(one) if one else "",
+                baseline_text(one),
+                badges(verdicts) if first else "",
+                _verdict_text(row, best) if first else "",
+            )
+    return table
+
+
+def headline(verdicts: dict[str, Verdict]) -> Verdict:
+    """Return the verdict of the strongest tier that measured the row's metrics; an empty one if none did."""
+    for tier in ("train", "evaluate"):
+        if verdicts[tier].text:
+            return verdicts[tier]
+    return Verdict("", "")
+
+
+def badges(verdicts: dict[str, Verdict]) -> str:
+    """Return the tiers in short: a tier whose claim holds by name, one that was measured and differs in brackets."""
+    shown = [tier if verdicts[tier].reached else f"({tier})" for tier in TIERS if verdicts[tier].text]
+    return " ".join(shown) or "-"
+
+
+def measured_text(one: Measured) -> str:
+    """Return ``0.386 ± 0.002 (3 seeds)``, or the value alone for a single run."""
+    digits = decimals(one.metric)
+    if one.spread is None:
+        return f"{one.mean:.{digits}f}"
+    return f"{one.mean:.{digits}f} ± {one.spread:.{digits}f} ({len(one.values)} seeds)"
+
+
+def baseline_text(one: Measured | None) -> str:
+    """Return the baseline's value on the same samples, or nothing."""
+    return f"{one.baseline:.{decimals(one.metric)}f}" if one and one.baseline is not None else ""
+
+
+def results_markdown(paper: str) -> str:
+    """Return the paper's result table: a line for each metric of each row."""
+    entries = ledger.load(ledger.path(paper))
+    lines = [
+        "| config | data | metric | reported | measured | baseline | tier | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows(paper):
+        best = headline({tier: judge(row, tier, entries) for tier in TIERS})
+        measured = {one.metric.name: one for one in best.measured}
+        for metric in row.metrics:
+            one = measured.get(metric.name)
+            cells = [
+                f"`{row.name}`",
+                row.dataset,
+                metric.name,
+                format_number(metric.reported, metric) + (" (unverified)" if row.unverified else ""),
+                measured_text(one) if one else "",
+                baseline_text(one),
+                best.tier,
+                one.verdict if one else NOTHING,
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def parity_markdown(paper: str) -> str:
+    """Return the lines about model size and parity cases."""
+    entries = ledger.load(ledger.path(paper))
+    found = rows(paper)
+    lines = ["| config | parameters | verdict |", "| --- | --- | --- |"]
+    for row in found:
+        verdict = judge(row, "complexity", entries)
+        lines.append(f"| `{row.name}` | {verdict.detail or ''} | {verdict.text or NOTHING} |")
+    parity = judge(found[0], "parity", entries) if found else Verdict("parity", "")
+    lines += ["", f"Parity with the official code: {parity.detail or NOTHING}."]
+    return "\n".join(lines)
+
+
+def benchmarks_markdown(paper: str) -> str:
+    """Return the table of the package's ``benchmarks.json``."""
+    file = papers.root(paper) / BENCHMARKS
+    if not file.is_file():
+        return f"Speed: {NOTHING}."
+    measured = json.loads(file.read_text(encoding="utf-8"))
+    lines = ["| what | ours (ms) | reference (ms) | speed-up |", "| --- | --- | --- | --- |"]
+    for name, one in measured["results"].items():
+        lines.append(f"| {name} | {one['ours_ms']:.3g} | {one['reference_ms']:.3g} | {one['speed_up']:.2f} × |")
+    torch = measured["versions"].get("torch", "?")
+    lines += ["", f"{measured['hardware']}, {measured['threads']} threads, torch {torch}, {measured['date'][:10]}."]
+    return "\n".join(lines)
+
+
+def zoo_page(paper: str) -> str:
+    """Return the model zoo's page of a paper: every row with its number's source and cost, sizes, weights, speed."""
+    found = rows(paper)
+    lines = [f"# {found[0].collection if found else paper}", "", results_markdown(paper), ""]
+    lines += ["| config | where the reported number stands | cost | official weights |", "| --- | --- | --- | --- |"]
+    for row in found:
+        weights = f"[file]({row.weights}) ({row.weights_licence or 'licence not stated'})" if row.weights else "none published"
+        lines.append(f"| `{row.name}` | {row.source} | {row.cost} | {weights} |")
+    lines += ["", "## Size and parity", "", parity_markdown(paper), "", "## Speed", "", benchmarks_markdown(paper), ""]
+    return "\n".join(lines)
+
+
+PARTS: dict[str, Callable[[str], str]] = {
+    "results": results_markdown,
+    "parity": parity_markdown,
+    "benchmarks": benchmarks_markdown,
+}
+
+
+def stale_tables(package_root: str | Path) -> list[str]:
+    """Return what is out of date in the pages about a package, as ``file: part``; empty when nothing is."""
+    return [
+        f"{page}: {match['name']}"
+        for page in _pages(Path(package_root))
+        for match, fresh in _parts(page, Path(package_root).name)
+        if match.group() != fresh
+    ]
+
+
+def write_tables(package_root: str | Path) -> list[Path]:
+    """Bring the generated parts of the pages about a package up to date; return the pages that changed."""
+    changed = []
+    for page in _pages(Path(package_root)):
+        text = page.read_text(encoding="utf-8")
+        fresh = text
+        for match, part in _parts(page, Path(package_root).name):
+            fresh = fresh.replace(match.group(), part)
+        if fresh != text:
+            page.write_text(fresh, encoding="utf-8")
+            changed.append(page)
+    return changed
+
+
+def _pages(package_root: Path) -> list[Path]:
+    repository = package_root.resolve().parent.parent
+    pages = [package_root / "README.md", *sorted((repository / "docs").rglob("*.md")), repository / "README.md"]
+    return [page for page in pages if page.is_file()]
+
+
+def _parts(page: Path, package: str) -> list[tuple[re.Match, str]]:
+    """Return each generated part of a page that concerns this package, with what it should be.
+
+    Raises:
+        ValueError: the page asks for a part that does not exist.
+    """
+    found = []
+    for match in _PART.finditer(page.read_text(encoding="utf-8")):
+        if (match["paper"] or page.parent.name) != package:
+            continue
+        if match["name"] not in PARTS:
+            raise ValueError(f"{page}: there is no generated part {match['name']!r}, only {', '.join(PARTS)}")
+        found.append((match, f"{match['start']}\n{PARTS[match['name']](package)}\n\n{match['end']}"))
+    return found
+
+
+def _verdict_text(row: Row, best: Verdict) -> str:
+    text = best.text or NOTHING
+    return f"{text}; reported value unverified" if row.unverified else text

@@ -1,0 +1,195 @@
+"""The four tiers: what each claims, what it needs, and how one row is measured in it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmrepro import papers
+from mmrepro.datasets import registry
+
+from . import complexity, configs, environment, ledger, parity, runs
+from .faults import FAULTS
+from .ledger import Entry
+from .rows import Row
+from .verdicts import format_number, judge
+
+CLAIMS = {
+    "complexity": "parameters equal the official key list exactly; operations lie within 3 % of the reported ones",
+    "parity": "same weights and inputs give the official code's outputs, losses and gradients",
+    "evaluate": "the official checkpoint gives the reported metric",
+    "train": "our training gives the reported metric",
+}
+TIERS = tuple(CLAIMS)
+
+
+class NotRunError(RuntimeError):
+    """Something that a tier needs is not here; the message says what."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How rows are measured: where, with which data, on how many threads each."""
+
+    work_dir: Path
+    data_root: Path | None = None
+    threads: int | None = None
+    download: bool = False
+    force: bool = False  # train and evaluate again what the ledger holds, from the start
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one attempt: ``state`` is ``measured``, ``known``, ``failed`` or ``not run``."""
+
+    row: str
+    tier: str
+    state: str
+    text: str
+    seed: int | None = None
+    entry: Entry | None = None
+
+
+def attempt(row: Row, tier: str, settings: Settings, seed: int | None = None) -> Outcome:
+    """Measure one row in one tier; a fault becomes the outcome's text instead of an exception."""
+    name = ledger.EVERY_ROW if tier == "parity" else row.name
+    try:
+        if _is_known(row, tier, settings, seed):
+            return Outcome(name, tier, "known", "in the ledger already", seed)
+        entry = _MEASURE[tier](row, settings, seed)
+        return Outcome(name, tier, "measured", _measured_text(row, tier, entry), seed, entry)
+    except NotRunError as reason:
+        return Outcome(name, tier, "not run", f"not run: needs {reason}", seed)
+    except FAULTS as fault:
+        words = str(fault) if isinstance(fault, runs.RunFailedError) else f"{type(fault).__name__}: {fault}"
+        return Outcome(name, tier, "failed", f"failed: {' '.join(words.split())}", seed)
+
+
+def _measured_text(row: Row, tier: str, entry: Entry) -> str:
+    """Return what an entry alone says, for example ``MSE 0.385 (reproduced), MAE 0.404 (reproduced), 95 s``."""
+    verdict = judge(row, tier, [entry])
+    one_by_one = [f"{one.metric.name} {format_number(one.mean, one.metric)} ({one.verdict})" for one in verdict.measured]
+    words = one_by_one or [f"{verdict.text or 'nothing to compare with'}: {verdict.detail}"]
+    return ", ".join([*words, f"{entry.seconds:.0f} s"])
+
+
+def run_folder(row: Row, seed: int, work_dir: Path, digest: str) -> Path:
+    """Return the folder of one training; another config or commit gets another, so nothing foreign is resumed."""
+    commit, _ = environment.commit(papers.root(row.paper))
+    return work_dir / row.paper / row.name / "-".join(filter(None, (f"seed{seed}", digest, commit[:8])))
+
+
+def _is_known(row: Row, tier: str, settings: Settings, seed: int | None) -> bool:
+    if settings.force or tier not in ("evaluate", "train"):
+        return False
+    entries = ledger.load(ledger.path(row.paper, settings.work_dir))
+    return ledger.known(entries, row.name, tier, configs.digest(row), seed)
+
+
+def _complexity(row: Row, settings: Settings, _seed: int | None) -> Entry:
+    start = time.monotonic()
+    metrics, details = complexity.measure(row)
+    return ledger.entry(
+        row.paper,
+        row.name,
+        "complexity",
+        metrics,
+        config=configs.digest(row),
+        details=details,
+        seconds=time.monotonic() - start,
+    )
+
+
+def _parity(row: Row, settings: Settings, _seed: int | None) -> Entry:
+    checkout = papers.checkout(row.paper)
+    if checkout is None:
+        raise NotRunError("a checkout of the repository: wheels hold no parity cases")
+    start = time.monotonic()
+    metrics, details = parity.summarize(parity.run_cases(checkout))
+    seconds = time.monotonic() - start
+    return ledger.entry(
+        row.paper, ledger.EVERY_ROW, "parity", metrics, config="", details=details, seconds=seconds
+    )
+
+
+def _evaluate(row: Row, settings: Settings, _seed: int | None) -> Entry:
+    if not row.weights:
+        raise NotRunError("an official checkpoint: none is published")
+    _require_data(row, settings)
+    start = time.monotonic()
+    folder = settings.work_dir / row.paper / row.name / "evaluate"
+    checkpoint = _official_checkpoint(row, folder)
+    metrics = runs.test(
+        row.paper,
+        configs.path(row),
+        checkpoint,
+        folder,
+        data_root=settings.data_root,
+        threads=settings.threads,
+    )
+    return ledger.entry(
+        row.paper,
+        row.name,
+        "evaluate",
+        metrics,
+        config=configs.digest(row),
+        details={"weights": row.weights, "sha256": registry.digest(checkpoint)},
+        seconds=time.monotonic() - start,
+        threads=settings.threads,
+    )
+
+
+def _train(row: Row, settings: Settings, seed: int | None) -> Entry:
+    _require_data(row, settings)
+    _require_device(row)
+    start = time.monotonic()
+    digest = configs.digest(row)
+    folder = run_folder(row, seed, settings.work_dir, digest)
+    if settings.force and folder.is_dir():
+        shutil.rmtree(folder)
+    options = {"data_root": settings.data_root, "threads": settings.threads}
+    best = runs.train(row.paper, configs.path(row), folder, seed=seed, **options)
+    metrics = runs.test(row.paper, configs.path(row), best, folder, **options)
+    return ledger.entry(
+        row.paper,
+        row.name,
+        "train",
+        metrics,
+        config=digest,
+        seed=seed,
+        details={"checkpoint": best.name},
+        seconds=time.monotonic() - start,
+        threads=settings.threads,
+    )
+
+
+def _require_data(row: Row, settings: Settings) -> None:
+    for name in row.data:
+        try:
+            registry.locate(name, settings.data_root)
+        except registry.DataNotFoundError as missing:
+            if not settings.download:
+                raise NotRunError(f"the data set {name}: {missing}") from missing
+            registry.download(name, settings.data_root)
+
+
+def _require_device(row: Row) -> None:
+    if row.needs == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise NotRunError(f"a CUDA device ({row.cost})")
+    elif row.needs:
+        raise NotRunError(f"{row.needs} ({row.cost})")
+
+
+def _official_checkpoint(row: Row, folder: Path) -> Path:
+    import pooch
+
+    known_hash = f"sha256:{row.weights_sha256}" if row.weights_sha256 else None
+    return Path(pooch.retrieve(row.weights, known_hash, path=folder, progressbar=False))
+
+
+_MEASURE = {"complexity": _complexity, "parity": _parity, "evaluate": _evaluate, "train": _train}

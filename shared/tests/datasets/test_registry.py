@@ -1,0 +1,291 @@
+"""The data registry: where files are found, that wrong ones are never used and right ones never fetched again."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import io
+import subprocess
+import sys
+import threading
+import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from mmrepro import papers
+from mmrepro.datasets import registry
+
+CONTENT = b"date,a\n2020-01-01,1\n"
+OTHER_VERSION = CONTENT.replace(b"\n", b"\r\n")
+SETS = ["etth1", "etth2", "ettm1", "ettm2", "exchange", "weather"]
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """A web server on the loopback that remembers what was asked; ``short`` cuts its answers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.asked: list[str] = []
+        self.short = False
+        super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        super().do_GET()
+
+    def copyfile(self, source, outputfile) -> None:
+        content = source.read()
+        outputfile.write(content[: len(content) // 2] if self.server.short else content)
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path):
+    folder = tmp_path / "web"
+    folder.mkdir()
+    (folder / "table.csv").write_bytes(CONTENT)
+    with zipfile.ZipFile(folder / "table.zip", "w") as archive:
+        archive.writestr("inner/table.csv", CONTENT)
+    with Server(folder) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def declare(tmp_path, monkeypatch):
+    """Return a function that declares a data set ``toy`` in a paper's own catalog, with changes to its entry."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MMREPRO_DATA_ROOT", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(papers, "names", lambda: ["a_paper"])
+    monkeypatch.setattr(papers, "root", lambda name: tmp_path / "paper")
+
+    def write(**changes) -> None:
+        file = {"path": "toy/table.csv", "bytes": len(CONTENT), "sha256": sha(CONTENT)}
+        file |= {key: changes.pop(key) for key in ("url", "accepts", "path") if key in changes}
+        entry = {
+            "title": "Toy",
+            "files": [file],
+            "folders": ["other", "."],
+            "licence": "CC0 1.0",
+            "homepage": "h",
+            "citation": "c",
+        }
+        (tmp_path / "paper").mkdir(exist_ok=True)
+        (tmp_path / "paper" / "data-sets.yml").write_text(yaml.safe_dump({"toy": entry | changes}))
+        registry._catalog.cache_clear()
+
+    yield write
+    registry._catalog.cache_clear()
+
+
+def put(path: Path, content: bytes = CONTENT) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def fetch(root: Path) -> str:
+    """Download ``toy`` below ``root`` and return what was shown."""
+    screen = io.StringIO()
+    found = registry.download("toy", root, Console(file=screen))
+    assert found["table.csv"].read_bytes() == CONTENT
+    return screen.getvalue()
+
+
+def test_the_core_declares_the_sets_of_the_papers_that_share_them():
+    assert set(SETS) <= set(registry.names())
+    for name in SETS:
+        data = registry.get(name)
+        assert data.licence
+        assert data.citation
+        assert data.homepage.startswith("https://")
+        for file in data.files:
+            assert len(file.sha256) == 64
+            assert file.bytes > 0
+            assert file.url.startswith("https://")
+
+
+def test_names_are_known_in_upper_case_and_unknown_names_list_the_known_ones():
+    assert registry.get("ETTh1") is registry.get("etth1")
+    with pytest.raises(LookupError, match=r"no data set is named 'etth3'; known: .*etth1, etth2"):
+        registry.get("etth3")
+
+
+@pytest.mark.parametrize("path", ["toy/table.csv", "toy/table.csv.gz", "other/table.csv", "table.csv", "table.csv.gz"])
+def test_a_file_is_found_in_each_accepted_layout(declare, tmp_path, path):
+    declare()
+    place = put(tmp_path / "root" / path)
+    assert registry.locate("toy", tmp_path / "root") == {"table.csv": place}
+
+
+def test_roots_are_searched_in_order(declare, tmp_path, monkeypatch):
+    declare()
+    monkeypatch.setenv("MMREPRO_DATA_ROOT", str(tmp_path / "environment"))
+    here = put(tmp_path / "data/toy/table.csv")
+    assert registry.locate("toy")["table.csv"].samefile(here)
+    environment = put(tmp_path / "environment/toy/table.csv")
+    assert registry.locate("toy")["table.csv"] == environment
+    explicit = put(tmp_path / "explicit/toy/table.csv")
+    assert registry.locate("toy", tmp_path / "explicit")["table.csv"] == explicit
+
+
+def test_another_version_with_the_same_numbers_counts(declare, tmp_path):
+    declare(accepts=[{"sha256": sha(OTHER_VERSION), "bytes": len(OTHER_VERSION), "note": "Windows line ends"}])
+    put(tmp_path / "root/toy/table.csv", OTHER_VERSION)
+    assert registry.status("toy", tmp_path / "root").files[0].detail == "Windows line ends"
+
+
+def test_a_missing_file_names_the_places_and_the_command(declare, tmp_path):
+    declare(url="https://example.invalid/table.csv")
+    with pytest.raises(registry.DataNotFoundError) as caught:
+        registry.locate("toy", tmp_path / "root")
+    for part in (
+        "table.csv of toy",
+        str(tmp_path / "root/toy/table.csv"),
+        "data/toy/table.csv",
+        "mmrepro data get toy",
+    ):
+        assert part in str(caught.value)
+    assert registry.status("toy", tmp_path / "root").state == "missing"
+
+
+def test_a_wrong_file_is_never_used(declare, tmp_path):
+    declare()
+    wrong = put(tmp_path / "root/toy/table.csv", CONTENT + b"2020-01-02,2\n")
+    with pytest.raises(registry.DataCorruptError) as caught:
+        registry.locate("toy", tmp_path / "root")
+    for part in (str(wrong), sha(wrong.read_bytes()), sha(CONTENT), "mmrepro data get toy"):
+        assert part in str(caught.value)
+    assert registry.status("toy", tmp_path / "root").state == "wrong"
+
+
+def test_a_right_file_elsewhere_wins_over_a_wrong_one(declare, tmp_path):
+    declare()
+    put(tmp_path / "root/toy/table.csv", b"wrong")
+    right = put(tmp_path / "root/other/table.csv")
+    assert registry.locate("toy", tmp_path / "root") == {"table.csv": right}
+
+
+def test_a_cut_gzip_file_is_wrong(declare, tmp_path):
+    declare()
+    place = put(tmp_path / "root/toy/table.csv.gz")
+    place.write_bytes(place.read_bytes()[:-12])
+    with pytest.raises(registry.DataCorruptError, match=r"table\.csv\.gz cannot be unpacked"):
+        registry.locate("toy", tmp_path / "root")
+
+
+def test_a_file_that_changed_is_verified_again(declare, tmp_path):
+    declare()
+    place = put(tmp_path / "root/toy/table.csv")
+    registry.locate("toy", tmp_path / "root")
+    put(place, CONTENT + b"more")
+    assert registry.status("toy", tmp_path / "root").state == "wrong"
+
+
+def test_a_download_shows_source_and_licence_and_lands_in_the_official_place(declare, server, tmp_path):
+    declare(url=f"{server.url}/table.csv")
+    shown = fetch(tmp_path / "root")
+    assert (tmp_path / "root/toy/table.csv").read_bytes() == CONTENT
+    for part in (f"{server.url}/table.csv", "licence: CC0 1.0", "cite: c"):
+        assert part in shown
+    assert [path.name for path in (tmp_path / "root/toy").iterdir()] == ["table.csv"]
+
+
+def test_a_right_file_is_never_fetched_again(declare, server, tmp_path):
+    declare(url=f"{server.url}/table.csv")
+    place = put(tmp_path / "root/table.csv.gz")
+    screen = io.StringIO()
+    assert registry.download("toy", tmp_path / "root", Console(file=screen)) == {"table.csv": place}
+    assert "already there" in screen.getvalue()
+    assert server.asked == []
+
+
+def test_a_member_of_a_zip_is_fetched_by_its_name(declare, server, tmp_path):
+    declare(url=f"{server.url}/table.zip")
+    fetch(tmp_path / "root")
+    assert [path.name for path in (tmp_path / "root/toy").iterdir()] == ["table.csv"]
+
+
+def test_a_wrong_file_gives_way_to_the_right_one_and_is_kept(declare, server, tmp_path):
+    declare(url=f"{server.url}/table.csv")
+    put(tmp_path / "root/toy/table.csv", b"wrong")
+    assert "kept as table.csv.wrong" in fetch(tmp_path / "root")
+    assert (tmp_path / "root/toy/table.csv.wrong").read_bytes() == b"wrong"
+
+
+@pytest.mark.parametrize("archive", ["table.csv", "table.zip"])
+def test_a_truncated_download_leaves_nothing(declare, server, tmp_path, archive):
+    declare(url=f"{server.url}/{archive}")
+    server.short = True
+    with pytest.raises(registry.DownloadError, match=archive):
+        fetch(tmp_path / "root")
+    assert list((tmp_path / "root/toy").iterdir()) == []
+
+
+def test_a_download_with_other_content_is_refused_and_the_old_file_stays(declare, server, tmp_path):
+    declare(url=f"{server.url}/table.csv")
+    put(tmp_path / "web/table.csv", b"<html>moved</html>")
+    old = put(tmp_path / "root/toy/table.csv", b"wrong")
+    with pytest.raises(registry.DownloadError) as caught:
+        fetch(tmp_path / "root")
+    for part in (sha(b"<html>moved</html>"), sha(CONTENT), "Nothing was kept"):
+        assert part in str(caught.value)
+    assert old.read_bytes() == b"wrong"
+
+
+def test_a_zip_without_the_file_says_so(declare, server, tmp_path):
+    declare(url=f"{server.url}/table.zip", path="toy/absent.csv")
+    with pytest.raises(registry.DownloadError, match=r"table\.zip holds no absent\.csv"):
+        registry.download("toy", tmp_path / "root")
+
+
+def test_a_server_that_does_not_answer_is_named_with_the_place_for_the_file(declare, server, tmp_path):
+    declare(url=f"{server.url}/nothing.csv")
+    with pytest.raises(registry.DownloadError) as caught:
+        fetch(tmp_path / "root")
+    for part in (f"{server.url}/nothing.csv", "404", str(tmp_path / "root/toy/table.csv")):
+        assert part in str(caught.value)
+
+
+def test_a_set_without_address_says_how_to_get_it_by_hand(declare, tmp_path):
+    declare(instructions="Ask the authors for it.", homepage="https://example.org/toy")
+    for attempt in (registry.locate, registry.download):
+        with pytest.raises(registry.DataNotFoundError) as caught:
+            attempt("toy", tmp_path / "root")
+        for part in ("Ask the authors for it.", "<data root>/toy/table.csv", "https://example.org/toy"):
+            assert part in str(caught.value)
+
+
+def test_two_catalogs_must_not_declare_one_name(declare, tmp_path):
+    declare()
+    catalog = tmp_path / "paper/data-sets.yml"
+    catalog.write_text(catalog.read_text().replace("toy:", "etth1:", 1))
+    registry._catalog.cache_clear()
+    with pytest.raises(ValueError, match="'etth1' is already declared"):
+        registry.names()
+
+
+def test_importing_the_registry_and_listing_its_sets_stays_light():
+    code = (
+        "import sys; from mmrepro.datasets import registry; registry.names(); "
+        "print([m for m in ('torch', 'mmengine', 'pandas', 'numpy', 'pooch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import base64
+import re
+import struct
+
+import pytest
+
+from mmrepro.reproduction import plots, report, rows, runs
+from mmrepro.reproduction.reproduce import reproduce
+from mmrepro.reproduction.tiers import Settings
+from mmrepro.reproduction.verdicts import judge
+
+
+@pytest.fixture
+def work_dir(fake_paper, tmp_path):
+    return tmp_path / "work"
+
+
+def pictures(html):
+    found = [base64.b64decode(data) for data in re.findall(r"data:image/png;base64,([\w+/=]+)", html)]
+    assert all(picture.startswith(b"\x89PNG") for picture in found)
+    return found
+
+
+def test_one_file_says_everything(fake_paper, work_dir):
+    outcomes = reproduce("fake", Settings(work_dir, threads=1), pattern="fake_a")
+    page = report.write("fake", work_dir, outcomes=outcomes)
+    html = page.read_text()
+    assert page == work_dir / "fake" / "report.html"
+    assert not re.search(r'(src|href)="(?!data:)', html), "nothing is loaded from elsewhere"
+    assert len(pictures(html)) == 2, "reported against measured, and the loss curves of fake_a"
+    for words in ("2 reported rows, 1 measured, 1 reproduced", "0.382 ± 0.001 (2 seeds)", "1.250", "not yet measured"):
+        assert words in html
+    for tier in ("complexity", "parity", "train"):
+        assert f'<span class="badge reached" title="reproduced">{tier}</span>' in html
+    assert '<span class="badge absent" title="not yet measured">evaluate</span>' in html
+    assert "not run: needs an official checkpoint" in html
+    assert "torch" in html
+    assert "1 cases passed" in html
+
+
+def test_before_anything_is_measured(fake_paper, work_dir):
+    html = report.write("fake", work_dir).read_text()
+    assert "2 reported rows, 0 measured, 0 reproduced" in html
+    assert pictures(html) == []
+    assert "This run" not in html
+
+
+def test_a_row_that_is_off_says_by_how_much(fake_paper, work_dir):
+    reproduce("fake", Settings(work_dir, threads=1), pattern="fake_b", tiers=["train"])
+    html = report.write("fake", work_dir).read_text()
+    assert '<span class="badge differs">off by 0.082</span>' in html
+    assert '<span class="badge differs" title="off by 0.082 (MSE)">train</span>' in html
+
+
+def test_texts_are_escaped(fake_paper, work_dir):
+    metafile = fake_paper.root / "configs/fake/metafile.yml"
+    metafile.write_text(metafile.read_text().replace("Dataset: Lorenz-96", "Dataset: <script>alert(1)</script>"))
+    html = report.write("fake", work_dir).read_text()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def height(picture):
+    return struct.unpack(">I", picture[20:24])[0]
+
+
+def test_the_overview_grows_with_its_rows(fake_paper, work_dir):
+    outcomes = reproduce("fake", Settings(work_dir, threads=1), tiers=["train"])
+    entries = [outcome.entry for outcome in outcomes]
+    drawn = [(row.name, one) for row in rows.rows("fake") for one in judge(row, "train", entries).measured]
+    assert len(drawn) == 4
+    assert height(plots.reported_and_measured(drawn)) > height(plots.reported_and_measured(drawn[:1]))
+
+
+def test_logs_without_a_loss_give_no_curves(tmp_path):
+    log = tmp_path / "scalars.json"
+    log.write_text('{"mse": 0.4, "step": 1}\n')
+    assert plots.loss_curves([("seed 1", log)], "mse") is None
+
+
+def test_a_torn_last_line_of_a_log_is_left_out(tmp_path):
+    log = tmp_path / "scalars.json"
+    log.write_text('{"loss": 1.0, "step": 1}\n{"loss": 0.')
+    assert plots.read_scalars(log) == [{"loss": 1.0, "step": 1}]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(95, "95 s"), (130, "2 min"), (12600, "3.5 h")])
+def test_durations(seconds, text):
+    assert report.duration(seconds) == text
+
+
+def test_the_quickstart_is_never_a_row(fake_paper, work_dir):
+    from mmrepro import quickstart
+
+    result = quickstart.run("fake", work_dir, seed=7)
+    assert result.compared == {"mse": (0.387, 1.25)}
+    html = result.report.read_text()
+    assert "Generated data, never a row." in html
+    assert "0.3870" in html
+    assert "1.2500" in html
+    assert len(pictures(html)) == len(result.figures) == 1
+    assert not (fake_paper.root / "reproductions.json").exists()
+
+
+def test_a_second_quickstart_starts_over(fake_paper, work_dir):
+    from mmrepro import quickstart
+
+    for _ in range(2):
+        quickstart.run("fake", work_dir)
+    assert (work_dir / "runs.txt").read_text().split() == ["resume=False"] * 2
+
+
+def test_a_failing_quickstart_names_the_log(fake_paper, work_dir):
+    from mmrepro import quickstart
+
+    fake_paper.write("tools/train.py", "raise MemoryError('too small')")
+    with pytest.raises(runs.RunFailedError, match="MemoryError: too small, log at"):
+        quickstart.run("fake", work_dir)

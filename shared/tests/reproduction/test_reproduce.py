@@ -1,0 +1,193 @@
+"""The whole flow with a paper whose tools train in milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mmrepro.datasets import registry
+from mmrepro.reproduction import ledger, rows, tiers
+from mmrepro.reproduction.reproduce import reproduce
+from mmrepro.reproduction.tiers import Settings
+from mmrepro.reproduction.verdicts import judge
+
+
+TEST_WITHOUT_MSE = """
+import json, pathlib, sys
+pathlib.Path(sys.argv[sys.argv.index("--out") + 1]).write_text(json.dumps(dict(rmse=0.6)))
+"""
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(tmp_path / "work", threads=1)
+
+
+def entries(paper):
+    return ledger.load(paper.root / "reproductions.json")
+
+
+def states(outcomes):
+    return sorted({(one.row, one.tier, one.state) for one in outcomes})
+
+
+def test_all_tiers_end_in_the_ledger(fake_paper, settings):
+    said = []
+    outcomes = reproduce("fake", settings, pattern="fake_a", say=said.append)
+    assert said == outcomes
+    assert states(outcomes) == [
+        ("*", "parity", "measured"),
+        ("fake_a", "complexity", "measured"),
+        ("fake_a", "evaluate", "not run"),
+        ("fake_a", "train", "measured"),
+    ]
+    assert next(one.text for one in outcomes if one.tier == "evaluate") == (
+        "not run: needs an official checkpoint: none is published"
+    )
+    trained = [entry for entry in entries(fake_paper) if entry.tier == "train"]
+    assert [(entry.seed, entry.metrics["mse"]) for entry in trained] == [(1, 0.381), (2, 0.382)]
+    assert "classes" not in trained[0].metrics
+    assert trained[0].threads == 1
+    row = rows.rows("fake")[0]
+    verdict = judge(row, "train", entries(fake_paper))
+    assert verdict.text == "reproduced"
+    assert [one.baseline for one in verdict.measured] == [1.25, None]
+    assert judge(row, "complexity", entries(fake_paper)).text == "reproduced"
+
+
+def test_an_outcome_says_what_was_measured(fake_paper, settings):
+    texts = {one.tier: one.text for one in reproduce("fake", settings, pattern="fake_b", seeds=(1,))}
+    assert texts["train"].startswith("MSE 0.381 (off by 0.081), MAE 0.4 (reproduced), ")
+    assert texts["complexity"].startswith("reproduced: 15 parameters, ")
+    assert texts["parity"].startswith("reproduced: 1 cases passed, the worst at 0.1 of its tolerance, ")
+
+
+def test_a_result_that_lacks_a_metric_is_a_failure_and_no_entry(fake_paper, settings):
+    fake_paper.write("tools/test.py", TEST_WITHOUT_MSE)
+    outcome = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))[0]
+    assert outcome.state == "failed"
+    assert "no 'mse' for MSE, only rmse" in outcome.text
+    assert entries(fake_paper) == []
+
+
+def test_what_the_ledger_holds_is_not_trained_again(fake_paper, settings):
+    reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))
+    again = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1, 5))
+    assert sorted((one.seed, one.state) for one in again) == [(1, "known"), (5, "measured")]
+    assert len(entries(fake_paper)) == 2
+
+
+def test_another_config_is_measured_again(fake_paper, settings):
+    reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))
+    path = fake_paper.root / "configs/fake/fake_a.py"
+    path.write_text(path.read_text() + "optimizer = dict(lr=0.1)\n")
+    outcome = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))[0]
+    assert outcome.state == "measured"
+    assert len({entry.config for entry in entries(fake_paper)}) == 2
+
+
+def runs_of(settings):
+    return [path.read_text().split() for path in settings.work_dir.rglob("runs.txt")]
+
+
+def test_an_interrupted_run_goes_on_and_force_starts_over(fake_paper, settings):
+    reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))
+    (fake_paper.root / "reproductions.json").unlink()  # as if killed before the test
+    reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))
+    assert runs_of(settings) == [["resume=False", "resume=True"]]
+    reproduce("fake", replace(settings, force=True), pattern="fake_a", tiers=["train"], seeds=(1,))
+    assert runs_of(settings) == [["resume=False"]]
+    assert len(entries(fake_paper)) == 2, "history is kept"
+
+
+def test_a_failing_child_fails_its_row_alone(fake_paper, settings):
+    (fake_paper.root / "configs/fake/fake_a.py").rename(fake_paper.root / "configs/fake/broken.py")
+    metafile = fake_paper.root / "configs/fake/metafile.yml"
+    metafile.write_text(metafile.read_text().replace("fake/fake_a.py", "fake/broken.py"))
+    outcomes = {one.row: one for one in reproduce("fake", settings, tiers=["train"], seeds=(1,), jobs=2)}
+    assert outcomes["fake_b"].state == "measured"
+    failed = outcomes["fake_a"]
+    assert failed.state == "failed"
+    assert failed.text.startswith("failed: ValueError: the loss is not finite at step 3, log at ")
+    assert failed.text.endswith("train.log")
+    assert [entry.row for entry in entries(fake_paper)] == ["fake_b"], "failures are no measurements"
+
+
+def test_a_config_that_does_not_load_fails_its_row_alone(fake_paper, settings):
+    fake_paper.write("configs/fake/fake_a.py", "model = dict(")
+    outcomes = {one.row: one.state for one in reproduce("fake", settings, tiers=["complexity", "train"], seeds=(1,))}
+    assert outcomes == {"fake_a": "failed", "fake_b": "measured"}
+
+
+def needing(paper, line):
+    metafile = paper.root / "configs/fake/metafile.yml"
+    metafile.write_text(metafile.read_text().replace("        Seeds: [1, 2]\n", f"        {line}\n"))
+
+
+def test_a_missing_data_set_is_named_with_the_command(fake_paper, settings, monkeypatch, tmp_path):
+    needing(fake_paper, "Data: etth1")
+    monkeypatch.delenv("MMREPRO_DATA_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    outcome = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))[0]
+    assert outcome.state == "not run"
+    assert outcome.text.startswith("not run: needs the data set etth1: ")
+    assert "mmrepro data get etth1" in outcome.text
+
+
+def test_a_wrong_data_file_fails_the_row(fake_paper, settings, monkeypatch, tmp_path):
+    needing(fake_paper, "Data: etth1")
+    (tmp_path / "ETTh1.csv").write_text("date,OT\n")
+    outcome = reproduce("fake", replace(settings, data_root=tmp_path), pattern="fake_a", tiers=["train"], seeds=(1,))[0]
+    assert outcome.state == "failed"
+    assert "DataCorruptError" in outcome.text
+
+
+def test_a_row_may_need_a_device(fake_paper, settings, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    needing(fake_paper, "Needs: cuda")
+    outcome = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))[0]
+    assert outcome.text == "not run: needs a CUDA device (a second)"
+
+
+def test_a_wheel_has_no_parity_cases(fake_paper, settings):
+    (fake_paper.root / "pyproject.toml").unlink()
+    outcomes = {one.tier: one for one in reproduce("fake", settings, tiers=["complexity", "parity"])}
+    assert outcomes["parity"].text == "not run: needs a checkout of the repository: wheels hold no parity cases"
+    written = ledger.load(settings.work_dir / "fake" / "reproductions.json")
+    assert [set(entry.metrics) for entry in written] == [{"parameters"}, {"parameters"}]
+
+
+def test_the_official_checkpoint_is_evaluated_as_published(fake_paper, settings, monkeypatch, tmp_path):
+    weights = tmp_path / "official.pth"
+    weights.write_text('{"seed": 4}')
+    digest = registry.digest(weights)
+    metafile = fake_paper.root / "configs/fake/metafile.yml"
+    lines = f"    Weights: https://example.org/official.pth\n    Weights SHA256: {digest}\n    Results:"
+    metafile.write_text(metafile.read_text().replace("    Results:", lines, 1))
+    asked = []
+    monkeypatch.setattr("pooch.retrieve", lambda *arguments, **options: asked.append(arguments) or str(weights))
+    outcome = reproduce("fake", settings, pattern="fake_a", tiers=["evaluate"])[0]
+    assert outcome.state == "measured"
+    assert asked == [("https://example.org/official.pth", f"sha256:{digest}")]
+    assert outcome.entry.metrics["mse"] == pytest.approx(0.384)
+    assert outcome.entry.details == {"weights": "https://example.org/official.pth", "sha256": digest}
+    assert reproduce("fake", settings, pattern="fake_a", tiers=["evaluate"])[0].state == "known"
+
+
+def test_unchanged_sizes_and_parity_make_no_new_entries(fake_paper, settings):
+    for _ in range(2):
+        reproduce("fake", settings, tiers=["complexity", "parity"])
+    assert len(entries(fake_paper)) == 3
+    fake_paper.write_case("linear_2")
+    reproduce("fake", settings, tiers=["complexity", "parity"])
+    assert [entry.tier for entry in entries(fake_paper)] == ["complexity", "complexity", "parity", "parity"]
+
+
+def test_runs_inside_the_package_are_refused(fake_paper):
+    with pytest.raises(ValueError, match="where mim would find the dumped configs"):
+        reproduce("fake", Settings(fake_paper.root / "work"))
+
+
+def test_every_tier_has_a_claim():
+    assert tiers.TIERS == ("complexity", "parity", "evaluate", "train")
