@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import sys
 import threading
 import types
@@ -19,6 +20,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import torch
@@ -247,7 +249,7 @@ class Doors:
     def det_inferencer(self, path, url):
         from mmdet.apis import DetInferencer
 
-        DetInferencer(self.config(), path, device="cpu")
+        DetInferencer(self.config("PackDetInputs"), path, device="cpu")
 
     def init_model(self, path, url):
         from mmseg.apis import init_model
@@ -257,7 +259,7 @@ class Doors:
     def seg_inferencer(self, path, url):
         from mmseg.apis import MMSegInferencer
 
-        MMSegInferencer(self.config(), path, device="cpu")
+        MMSegInferencer(self.config("PackSegInputs", "SegLocalVisualizer"), path, device="cpu")
 
     def get_model(self, path, url):
         from mmpretrain import get_model
@@ -276,13 +278,13 @@ class Doors:
         self.count += 1
         return f"hostile{self.count}"
 
-    def config(self) -> Config:
-        pipeline = [dict(type="LoadImageFromFile"), dict(type="PackDetInputs")]
+    def config(self, pack: str = "mmpretrain.PackInputs", visualizer: str = "Visualizer") -> Config:
+        pipeline = [dict(type="LoadImageFromFile"), dict(type=pack)]
         return Config(
             dict(
                 model=dict(type="mmengine.HostileToy", backbone=dict()),
                 test_dataloader=dict(dataset=dict(type="mmengine.HostileToySet", pipeline=pipeline)),
-                visualizer=dict(type="Visualizer"),
+                visualizer=dict(type=visualizer),
             )
         )
 
@@ -332,6 +334,7 @@ def stand_in_for_compiled_ops() -> None:
         return partial(compiled_operator_is_missing, name)
 
     module = types.ModuleType("mmcv._ext")
+    module.__spec__ = ModuleSpec("mmcv._ext", loader=None)
     module.__getattr__ = operator
     sys.modules["mmcv._ext"] = module
 
@@ -365,8 +368,8 @@ def main(mode: str, folder: Path) -> None:
     results = {}
 
     def record(name: str, content: object, action: Callable[[str, str], object]) -> None:
-        marker = folder / f"{name.replace('/', '-')}.ran"
-        path = folder / f"{name.replace('/', '-')}.pth"
+        stem = re.sub(r"\W", "-", name)
+        marker, path = folder / f"{stem}.ran", folder / f"{stem}.pth"
         torch.save(content(marker) if callable(content) else content, path)
         url = f"http://127.0.0.1:{server.server_port}/{path.name}"
         results[name] = attempt(lambda: action(str(path), url), marker)

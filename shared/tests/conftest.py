@@ -151,7 +151,9 @@ def fake_paper(tmp_path, monkeypatch) -> FakePaper:
     fake.write("model-index.yml", "Import:\n  - configs/fake/metafile.yml\n")
     fake.write(
         "configs/fake/metafile.yml",
-        "Collections:\n  - Name: Fake\nModels:" + ROW.format(name="fake_a", mse=0.386) + ROW.format(name="fake_b", mse=0.3),
+        "Collections:\n  - Name: Fake\nModels:"
+        + ROW.format(name="fake_a", mse=0.386)
+        + ROW.format(name="fake_b", mse=0.3),
     )
     for name in ("fake_a", "fake_b", "fake_quick"):
         fake.write(
@@ -166,7 +168,9 @@ def fake_paper(tmp_path, monkeypatch) -> FakePaper:
     fake.write("src/mm_fake/__init__.py", MODULE)
     fake.write("src/mm_fake/checkpoint.py", CHECKPOINT)
     fake.write("src/mm_fake/quickstart.py", QUICKSTART)
-    fake.write("src/mmrepro_fake-0.1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: mmrepro-fake\nVersion: 0.1.0\n")
+    fake.write(
+        "src/mmrepro_fake-0.1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: mmrepro-fake\nVersion: 0.1.0\n"
+    )
     fake.write("src/mmrepro_fake-0.1.0.dist-info/entry_points.txt", "[mmrepro.papers]\nfake = mm_fake\n")
     fake.write("tests/parity.py", ADAPTER)
     keys = {"state_dict": {"head.weight": [3, 4], "head.bias": [3]}, "aliases": {}, "integer_buffers": []}

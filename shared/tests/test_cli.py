@@ -14,6 +14,12 @@ from mmrepro.datasets import registry
 from mmrepro.doctor import Finding
 
 
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """What the command sets for its children ends with the test."""
+    monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "0")
+
+
 def run(*arguments, expect=0):
     result = CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == expect, result.output
@@ -73,7 +79,9 @@ def test_reproduce_measures_shows_and_reports(fake_paper, tmp_path):
     assert (tmp_path / "w" / "fake" / "report.html").is_file()
     entries = json.loads((fake_paper.root / "reproductions.json").read_text())
     assert {entry["tier"] for entry in entries} == {"complexity", "parity", "train"}
-    again = run("reproduce", "fake", "--rows", "fake_a", "--seeds", "1", "--tier", "train", "--work-dir", tmp_path / "w")
+    again = run(
+        "reproduce", "fake", "--rows", "fake_a", "--seeds", "1", "--tier", "train", "--work-dir", tmp_path / "w"
+    )
     assert "in the ledger already" in again
     assert "complexity ·" not in again
 
@@ -196,7 +204,6 @@ def test_completion_knows_commands_and_papers(fake_paper):
     assert "fake" in complete("mmrepro quickstart fa", 2)
 
 
-def test_children_load_weights_only(monkeypatch):
-    monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
+def test_children_load_weights_only():
     run("completion", "bash")
     assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"

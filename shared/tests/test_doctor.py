@@ -56,7 +56,9 @@ def test_no_torch(installed):
     assert about("torch") == [Finding("torch", "broken", "torch is not installed", "pip install torch torchvision")]
 
 
-@pytest.mark.parametrize(("version", "warned"), [("2.9.1+cu128", True), ("2.10.0", False), ("3.0", False), ("2.4", True)])
+@pytest.mark.parametrize(
+    ("version", "warned"), [("2.9.1+cu128", True), ("2.10.0", False), ("3.0", False), ("2.4", True)]
+)
 def test_old_torch_is_warned_of(installed, version, warned):
     installed.versions["torch"] = version
     assert [finding.state for finding in about("torch")] == (["warning"] if warned else [])

@@ -225,7 +225,9 @@ def doctor() -> None:
 
 
 @main.command()
-@click.argument("paper", default="itransformer", shell_complete=lambda context, parameter, typed: _complete_papers(typed))
+@click.argument(
+    "paper", default="itransformer", shell_complete=lambda context, parameter, typed: _complete_papers(typed)
+)
 @click.option("--work-dir", type=PATH, help="Where everything goes; default: work_dirs/quickstart/<paper>.")
 @click.option("--seed", type=int, default=2023, show_default=True)
 def quickstart(paper: str, work_dir: Path | None, seed: int) -> None:

@@ -95,7 +95,9 @@ def _torch() -> list[Finding]:
         return [Finding("torch", BROKEN, "torch is not installed", "pip install torch torchvision")]
     findings = []
     if tuple(int(part) for part in re.findall(r"\d+", installed)[:2]) < ADVISED_TORCH:
-        text = f"torch {installed}: loading a checkpoint of unknown origin has known holes before 2.10, prefer safetensors"
+        text = (
+            f"torch {installed}: loading a checkpoint of unknown origin has known holes before 2.10, prefer safetensors"
+        )
         findings.append(Finding("torch", WARNING, text, "pip install --upgrade torch torchvision"))
     works, said = probe(
         "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else 'no CUDA device')"
@@ -183,7 +185,9 @@ def _operators() -> Finding:
     extension = next(iter(Path(find_spec("mmcv").origin).parent.glob("_ext*.*")), None)
     if extension is None:
         served = find_spec("mmrepro.ops") is not None
-        text = "mmcv._ext is not compiled: " + ("mmrepro serves it from torchvision and plain torch" if served else "missing")
+        text = "mmcv._ext is not compiled: " + (
+            "mmrepro serves it from torchvision and plain torch" if served else "missing"
+        )
         return Finding("operators", OK if served else WARNING, text)
     works, said = probe("import torch, mmcv._ext")
     if works:

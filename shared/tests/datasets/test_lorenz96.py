@@ -22,8 +22,7 @@ def test_it_solves_the_equation():
     np.testing.assert_allclose((x[2] - x[0]) / (2 * dt), slope, rtol=1e-3)
 
 
-def test_without_advection_the_fixed_point_stays():
-    # All variates equal: the product vanishes and x -> F, whatever the number of steps
+def test_without_forcing_everything_dies_out():
     np.testing.assert_allclose(lorenz96(steps=2, forcing=0.0, spin_up=4000), 0, atol=1e-15)
 
 

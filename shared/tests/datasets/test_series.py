@@ -73,11 +73,9 @@ def test_a_file_without_header_and_dates(write):
 
 
 def test_the_file_read_last_is_remembered_until_it_changes(write):
-    first = read_csv(write(TABLE))
-    assert read_csv(write(TABLE)).values is not first.values or True
     path = write(TABLE)
     assert read_csv(path) is read_csv(path)
-    write(TABLE.replace("400", "7").replace("4e2", "47"))
+    write(TABLE.replace("4e2", "47"))
     assert read_csv(path).values[1, 1] == 47
 
 
@@ -136,7 +134,9 @@ def test_a_regular_calendar_is_no_gap_and_goes_on(write, freq):
 
 
 def test_an_irregular_calendar_goes_on_with_its_most_common_step():
-    dates = pd.DatetimeIndex(["2020-01-01 00:00", "2020-01-01 00:10", "2020-01-01 00:10", "2020-01-01 00:20", "2020-01-02"])
+    dates = pd.DatetimeIndex(
+        ["2020-01-01 00:00", "2020-01-01 00:10", "2020-01-01 00:10", "2020-01-01 00:20", "2020-01-02"]
+    )
     assert most_common_step(dates) == pd.Timedelta("10min")
     assert list(future_dates(dates, 1)) == [pd.Timestamp("2020-01-02 00:10")]
     assert list(future_dates(dates, 1, freq="D")) == [pd.Timestamp("2020-01-03")]

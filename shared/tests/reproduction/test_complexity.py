@@ -27,7 +27,14 @@ def test_official_keys_that_do_not_become_our_state_dict_are_listed(fake_paper):
 
 
 def test_a_key_list_is_counted_without_duplicates_integers_and_statistics():
-    keys = {"a": [2, 3], "copy": [2, 3], "index": [9], "bn.weight": [4], "bn.running_mean": [4], "bn.num_batches_tracked": []}
+    keys = {
+        "a": [2, 3],
+        "copy": [2, 3],
+        "index": [9],
+        "bn.weight": [4],
+        "bn.running_mean": [4],
+        "bn.num_batches_tracked": [],
+    }
     listed = {"state_dict": keys, "aliases": {"copy": "a"}, "integer_buffers": ["index"]}
     assert complexity.official_parameters(listed) == 10
     assert complexity.official_parameters({**listed, "n_parameters": 7}) == 7

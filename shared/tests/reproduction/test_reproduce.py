@@ -12,7 +12,6 @@ from mmrepro.reproduction.reproduce import reproduce
 from mmrepro.reproduction.tiers import Settings
 from mmrepro.reproduction.verdicts import judge
 
-
 TEST_WITHOUT_MSE = """
 import json, pathlib, sys
 pathlib.Path(sys.argv[sys.argv.index("--out") + 1]).write_text(json.dumps(dict(rmse=0.6)))

@@ -77,7 +77,9 @@ def size(metrics, **fields):
 
 def test_parameters_must_be_equal_to_the_last_one():
     assert size({"parameters": 15, "official_parameters": 15}, parameters=15).text == "reproduced"
-    assert size({"parameters": 16, "official_parameters": 15}).text == "off by +1 parameters against the official key list"
+    assert (
+        size({"parameters": 16, "official_parameters": 15}).text == "off by +1 parameters against the official key list"
+    )
     assert size({"parameters": 15}, parameters=16).text == "off by -1 parameters against the metafile"
     assert size({"parameters": 15}).text == ""
 
@@ -87,7 +89,10 @@ def test_operations_may_differ_by_convention():
     assert size({"parameters": 15, "gmacs": 11.0}, parameters=15, gmacs=10.0).text == "differs (convention)"
 
 
-@pytest.mark.parametrize(("measured", "reported", "within"), [(1.4, 1.0, False), (1.04, 1.0, True), (0.14, 0.1, True), (103, 100.5, True), (104, 100.5, False)])
+@pytest.mark.parametrize(
+    ("measured", "reported", "within"),
+    [(1.4, 1.0, False), (1.04, 1.0, True), (0.14, 0.1, True), (103, 100.5, True), (104, 100.5, False)],
+)
 def test_operations_count_as_equal_within_rounding_or_three_percent(measured, reported, within):
     assert within_rounding(measured, reported) is within
 

@@ -42,7 +42,9 @@ def test_inputs_are_those_of_the_format(kind, checksum):
 
 
 def test_a_name_and_a_seed_are_one_stream():
-    assert np.array_equal(draw_weight("a.bias", [4], 9), (0.1 * stream("9:a.bias").standard_normal(4)).astype(np.float32))
+    assert np.array_equal(
+        draw_weight("a.bias", [4], 9), (0.1 * stream("9:a.bias").standard_normal(4)).astype(np.float32)
+    )
     matrix = stream("0:a.w").standard_normal((2, 16)) * 0.25
     assert np.array_equal(draw_weight("a.w", [2, 16]), matrix.astype(np.float32))
     assert np.array_equal(draw_input("x", [3]), stream("0:input:x").standard_normal(3).astype(np.float32))
@@ -126,7 +128,13 @@ def test_an_array_has_its_own_tolerance():
 
 @pytest.mark.parametrize(
     ("expression", "expected"),
-    [("[1]", np.s_[1]), ("[..., :2]", np.s_[..., :2]), ("[:, ::4, -1]", np.s_[:, ::4, -1]), ("[1:3,]", np.s_[1:3]), (None, ())],
+    [
+        ("[1]", np.s_[1]),
+        ("[..., :2]", np.s_[..., :2]),
+        ("[:, ::4, -1]", np.s_[:, ::4, -1]),
+        ("[1:3,]", np.s_[1:3]),
+        (None, ()),
+    ],
 )
 def test_slices(expression, expected):
     array = np.arange(5 * 6 * 4).reshape(5, 6, 4)
@@ -149,7 +157,9 @@ def test_compare_wants_non_finite_values_at_the_same_places():
 
 
 def test_a_case_is_loaded_from_its_files(tmp_path):
-    (tmp_path / "v1.5.json").write_text(json.dumps({"kind": "k", "state_dict": {}, "config": {"n": 1}, "tolerance": 0.1}))
+    (tmp_path / "v1.5.json").write_text(
+        json.dumps({"kind": "k", "state_dict": {}, "config": {"n": 1}, "tolerance": 0.1})
+    )
     assert load_case(tmp_path / "v1.5").arrays == {}
     np.savez_compressed(tmp_path / "v1.5.npz", **{"expected:out": [1.0]})
     one = load_case(tmp_path / "v1.5")

@@ -14,6 +14,7 @@ from mmrepro.testing import Case, case_names, check, load_adapter, load_case
 
 from .faults import FAULTS
 
+
 @dataclass(frozen=True)
 class CaseResult:
     """What became of one case: ``state`` is ``passed``, ``failed``, ``not_served`` or ``no_data``."""

@@ -39,9 +39,7 @@ def reported_and_measured(measured: Sequence[tuple[str, Measured]]) -> bytes:
         color = BAD if one.verdict.startswith("off") else GOOD
         axes.plot(offsets, [line] * len(offsets), "o", color=color, ms=5, alpha=0.6)
         axes.plot([mean], [line], "|", color=color, ms=15, mew=2)
-    labels = [
-        f"{name}   {one.metric.name} {format_number(one.metric.reported, one.metric)}" for name, one in measured
-    ]
+    labels = [f"{name}   {one.metric.name} {format_number(one.metric.reported, one.metric)}" for name, one in measured]
     axes.set_yticks(range(len(measured)), labels, fontsize=8)
     axes.set_ylim(len(measured) - 0.5, -0.5)
     axes.set_xlim(-1.15 * largest, 1.15 * largest)

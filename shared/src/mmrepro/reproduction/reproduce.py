@@ -86,4 +86,6 @@ def _is_new(entry: ledger.Entry, entries: list[ledger.Entry]) -> bool:
 def _check_work_dir(paper: str, work_dir: Path) -> None:
     root = papers.root(paper).resolve()
     if work_dir.resolve().is_relative_to(root):
-        raise ValueError(f"{work_dir} lies inside {root}, where mim would find the dumped configs: choose another folder")
+        raise ValueError(
+            f"{work_dir} lies inside {root}, where mim would find the dumped configs: choose another folder"
+        )

@@ -34,7 +34,9 @@ def screen_table(selected: Sequence[Row], entries: Sequence[Entry]) -> Table:
     """Return a rich table of rows: reported, measured, repeat-last or other baseline, tiers reached, verdict."""
     from rich.table import Table
 
-    table = Table("row", "metric", "reported", "measured", "baseline", "tiers", "verdict", show_edge=False, pad_edge=False)
+    table = Table(
+        "row", "metric", "reported", "measured", "baseline", "tiers", "verdict", show_edge=False, pad_edge=False
+    )
     for row in selected:
         verdicts = {tier: judge(row, tier, list(entries)) for tier in TIERS}
         best = headline(verdicts)
@@ -140,7 +142,11 @@ def zoo_page(paper: str) -> str:
     lines = [f"# {found[0].collection if found else paper}", "", results_markdown(paper), ""]
     lines += ["| config | where the reported number stands | cost | official weights |", "| --- | --- | --- | --- |"]
     for row in found:
-        weights = f"[file]({row.weights}) ({row.weights_licence or 'licence not stated'})" if row.weights else "none published"
+        weights = (
+            f"[file]({row.weights}) ({row.weights_licence or 'licence not stated'})"
+            if row.weights
+            else "none published"
+        )
         lines.append(f"| `{row.name}` | {row.source} | {row.cost} | {weights} |")
     lines += ["", "## Size and parity", "", parity_markdown(paper), "", "## Speed", "", benchmarks_markdown(paper), ""]
     return "\n".join(lines)

@@ -70,7 +70,9 @@ def attempt(row: Row, tier: str, settings: Settings, seed: int | None = None) ->
 def _measured_text(row: Row, tier: str, entry: Entry) -> str:
     """Return what an entry alone says, for example ``MSE 0.385 (reproduced), MAE 0.404 (reproduced), 95 s``."""
     verdict = judge(row, tier, [entry])
-    one_by_one = [f"{one.metric.name} {format_number(one.mean, one.metric)} ({one.verdict})" for one in verdict.measured]
+    one_by_one = [
+        f"{one.metric.name} {format_number(one.mean, one.metric)} ({one.verdict})" for one in verdict.measured
+    ]
     words = one_by_one or [f"{verdict.text or 'nothing to compare with'}: {verdict.detail}"]
     return ", ".join([*words, f"{entry.seconds:.0f} s"])
 
@@ -109,9 +111,7 @@ def _parity(row: Row, settings: Settings, _seed: int | None) -> Entry:
     start = time.monotonic()
     metrics, details = parity.summarize(parity.run_cases(checkout))
     seconds = time.monotonic() - start
-    return ledger.entry(
-        row.paper, ledger.EVERY_ROW, "parity", metrics, config="", details=details, seconds=seconds
-    )
+    return ledger.entry(row.paper, ledger.EVERY_ROW, "parity", metrics, config="", details=details, seconds=seconds)
 
 
 def _evaluate(row: Row, settings: Settings, _seed: int | None) -> Entry:
