@@ -2,7 +2,7 @@
 
     python hostile_doors.py stock|installed FOLDER
 
-writes ``FOLDER/results.json``: for each ``door / payload`` whether the payload ran and what error came out. ``stock`` is
+writes ``FOLDER/results.json``: for each ``door/payload`` whether the payload ran and what error came out. ``stock`` is
 the host libraries as they are; ``installed`` has mmrepro's safe loader behind them.
 """
 
@@ -27,6 +27,7 @@ import torch
 from mmengine.config import Config
 from mmengine.fileio import BaseStorageBackend, register_backend
 from mmengine.infer import BaseInferencer
+from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel, PretrainedInit
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner, checkpoint, load_checkpoint
@@ -197,10 +198,10 @@ class Doors:
 
         client = types.SimpleNamespace(get=lambda name: types.SimpleNamespace(name="model.pth", download=download))
         sys.modules["pavi"] = types.SimpleNamespace(modelcloud=client)
-        return checkpoint._load_checkpoint("pavi://model.pth")
+        return checkpoint._load_checkpoint(f"pavi://{Path(path).name}")
 
     def torch_load_of_mmengine(self, path, url):
-        return checkpoint._safe_torch_load(path, weights_only=False)
+        return getattr(checkpoint, "_safe_torch_load", torch.load)(path, weights_only=False)
 
     def load_url_of_mmengine(self, path, url):
         from mmengine.utils.dl_utils import load_url
@@ -279,23 +280,26 @@ class Doors:
         return f"hostile{self.count}"
 
     def config(self, pack: str = "mmpretrain.PackInputs", visualizer: str = "Visualizer") -> Config:
-        pipeline = [dict(type="LoadImageFromFile"), dict(type=pack)]
+        pipeline = [{"type": "LoadImageFromFile"}, {"type": pack}]
         return Config(
-            dict(
-                model=dict(type="mmengine.HostileToy", backbone=dict()),
-                test_dataloader=dict(dataset=dict(type="mmengine.HostileToySet", pipeline=pipeline)),
-                visualizer=dict(type=visualizer),
-            )
+            {
+                "model": {"type": "mmengine.HostileToy", "backbone": {}},
+                "test_dataloader": {"dataset": {"type": "mmengine.HostileToySet", "pipeline": pipeline}},
+                "visualizer": {"type": visualizer},
+            }
         )
 
     def runner(self, **settings) -> Runner:
-        loader = dict(dataset=dict(type="HostileToySet"), sampler=dict(type="DefaultSampler"), batch_size=2)
         return Runner(
-            model=dict(type="HostileToy"),
+            model={"type": "HostileToy"},
             work_dir=str(self.folder / "work"),
-            train_dataloader=loader,
-            train_cfg=dict(by_epoch=True, max_epochs=1),
-            optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
+            train_dataloader={
+                "dataset": {"type": "HostileToySet"},
+                "sampler": {"type": "DefaultSampler"},
+                "batch_size": 2,
+            },
+            train_cfg={"by_epoch": True, "max_epochs": 1},
+            optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.1}},
             default_scope="mmengine",
             experiment_name=self.name(),
             log_level="ERROR",
@@ -303,21 +307,21 @@ class Doors:
         )
 
 
-def config_doors(folder: Path) -> dict[str, Callable[[str], object]]:
+def config_doors() -> dict[str, Callable[[str, str], object]]:
     """Return the doors that run a config which the checkpoint brings."""
 
-    def det(path):
+    def det(path, url):
         from mmdet.apis import DetInferencer
 
         DetInferencer(weights=path, device="cpu")
 
-    def seg(path):
+    def seg(path, url):
         from mmseg.apis import MMSegInferencer
 
         MMSegInferencer(None, weights=path, device="cpu")
 
     return {
-        "inferencer": lambda path: ToyInferencer(weights=path, device="cpu", scope="mmengine"),
+        "inferencer": lambda path, url: ToyInferencer(weights=path, device="cpu", scope="mmengine"),
         "det_inferencer": det,
         "seg_inferencer": seg,
     }
@@ -343,6 +347,16 @@ def compiled_operator_is_missing(name: str, *_, **__):
     raise NotImplementedError(name)
 
 
+def method_table_takes_a_builtin(path: Path) -> bool:
+    """Return whether a file's getattr gets into the table of methods that all of mmengine's HistoryBuffers share."""
+    state = HistoryBuffer([1.0], [1]).__getstate__() | {"statistics_methods": {"new": getattr}}
+    original, HistoryBuffer.__getstate__ = HistoryBuffer.__getstate__, lambda buffer: state
+    torch.save(good(message_hub={"log_scalars": {"loss": HistoryBuffer()}}), path)
+    HistoryBuffer.__getstate__ = original
+    checkpoint._load_checkpoint(str(path))
+    return HistoryBuffer._statistics_methods.get("new") is getattr
+
+
 def attempt(action: Callable[[], object], marker: Path) -> dict:
     """Run one door and return what came of it; a hostile file may raise anything after its payload ran."""
     error = None
@@ -360,6 +374,9 @@ def main(mode: str, folder: Path) -> None:
         from mmrepro import safe_loading
 
         safe_loading.install()
+    elif not hasattr(checkpoint, "_safe_torch_load"):
+        # Upstream mmengine leaves it to torch, whose default changed in 2.6: as with the torch that it was written for.
+        os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
     stand_in_for_compiled_ops()
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     handler.log_message = lambda *_: None
@@ -381,12 +398,13 @@ def main(mode: str, folder: Path) -> None:
         record(f"{name}/good", good(), door)
         for place in PLACES if mode == "installed" else ("state_dict",):
             record(f"{name}/{place}", partial(hostile, place), door)
-    for name, config_door in config_doors(folder).items():
+    for name, config_door in config_doors().items():
         for place in CONFIG_PLACES:
             for kind in CONFIG_KINDS:
-                record(f"{name}/{place} {kind}", partial(with_config, place, kind), lambda path, _: config_door(path))
+                record(f"{name}/{place} {kind}", partial(with_config, place, kind), config_door)
     record("runner_resume/config", partial(with_config, "meta", "code", key="config"), doors.runner_resume)
     server.shutdown()
+    results["history"] = {"ran": method_table_takes_a_builtin(folder / "history.pth")}
     (folder / "results.json").write_text(json.dumps(results, indent=1))
 
 

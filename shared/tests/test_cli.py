@@ -184,6 +184,12 @@ def test_data_check_fails_for_wrong_files_and_for_missing_ones_that_were_named(d
     run("data", "check", "--data-root", data_root)
 
 
+def test_data_get_prints_where_the_files_are(data_root):
+    text = run("data", "get", "right", "--data-root", data_root)
+    assert text.splitlines()[-1] == str(data_root / "right.csv")
+    assert "no data set is named 'left'; known: gone, right, wrong" in run("data", "get", "left", expect=1)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_the_shells_script(shell):
     text = run("completion", shell)

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import HOOKS, PARAM_SCHEDULERS
 
-import mm_itransformer  # noqa: F401
+import mm_itransformer  # noqa: F401  registers hooks and schedulers
 from mm_itransformer.checkpoint import from_official, to_official
 from mm_itransformer.evaluation import ForecastMetric, correlation, relative_squared_error
 from mm_itransformer.models import ITransformer

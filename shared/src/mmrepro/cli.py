@@ -16,7 +16,15 @@ from mmrepro import __version__
 
 WIDE = 160  # columns of a table that goes into a file or pipe
 PATH = click.Path(path_type=Path)
-_paper = click.argument("paper", shell_complete=lambda context, parameter, typed: _complete_papers(typed))
+
+
+def _complete(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    from mmrepro import papers
+
+    return [name for name in papers.names() if name.startswith(typed)]
+
+
+_paper = click.argument("paper", shell_complete=_complete)
 _work_dir = click.option(
     "--work-dir", type=PATH, default=Path("work_dirs"), show_default=True, help="Where runs, logs and reports go."
 )
@@ -48,7 +56,7 @@ def main(debug: bool) -> None:
 
 
 @main.command("list")
-@click.argument("paper", required=False, shell_complete=lambda context, parameter, typed: _complete_papers(typed))
+@click.argument("paper", required=False, shell_complete=_complete)
 @_work_dir
 def list_rows(paper: str | None, work_dir: Path) -> None:
     """List papers and their rows: reported, measured, tiers reached, verdict."""
@@ -90,11 +98,11 @@ def data_list(data_root: Path | None) -> None:
 @_data_root
 def data_get(names: tuple[str, ...], data_root: Path | None) -> None:
     """Download data sets; what is here and right is kept."""
-    from mmrepro.datasets import download
+    from mmrepro.datasets import registry
 
     for name in names:
-        for file in download.download(name, data_root).values():
-            click.echo(file)
+        for path in registry.download(name, data_root).values():
+            click.echo(path)
 
 
 @data.command("check")
@@ -106,9 +114,9 @@ def data_check(names: tuple[str, ...], data_root: Path | None) -> None:
 
     bad = False
     for name in names or registry.names():
-        for file in registry.status(name, data_root).files:
-            bad |= file.state == "wrong" or (file.state == "missing" and bool(names))
-            click.echo(f"{file.state:8}{name}: {file.path or file.file.path} {file.detail}".rstrip())
+        for found in registry.status(name, data_root).files:
+            bad |= found.state == "wrong" or (found.state == "missing" and bool(names))
+            click.echo(f"{found.state:8}{name}: {found.detail or found.path}")
     sys.exit(1 if bad else 0)
 
 
@@ -205,9 +213,7 @@ def bench(paper: str, repeats: int) -> None:
     from mmrepro.testing.bench import run
 
     for name, one in run(paper, repeats=repeats)["results"].items():
-        click.echo(
-            f"{name}: {one['ours_ms']:.3g} ms, reference {one['reference_ms']:.3g} ms, {one['speed_up']:.2f} times as fast"
-        )
+        click.echo(f"{name}: {one['ours_ms']:.3g} ms, reference {one['reference_ms']:.3g} ms, {one['speed_up']:.2f} ×")
 
 
 @main.command()
@@ -225,9 +231,7 @@ def doctor() -> None:
 
 
 @main.command()
-@click.argument(
-    "paper", default="itransformer", shell_complete=lambda context, parameter, typed: _complete_papers(typed)
-)
+@click.argument("paper", default="itransformer", shell_complete=_complete)
 @click.option("--work-dir", type=PATH, help="Where everything goes; default: work_dirs/quickstart/<paper>.")
 @click.option("--seed", type=int, default=2023, show_default=True)
 def quickstart(paper: str, work_dir: Path | None, seed: int) -> None:
@@ -253,12 +257,6 @@ def completion(shell: str) -> None:
     from click.shell_completion import get_completion_class
 
     click.echo(get_completion_class(shell)(main, {}, "mmrepro", "_MMREPRO_COMPLETE").source())
-
-
-def _complete_papers(typed: str) -> list[str]:
-    from mmrepro import papers
-
-    return [name for name in papers.names() if name.startswith(typed)]
 
 
 def _console():

@@ -185,10 +185,8 @@ def _operators() -> Finding:
     extension = next(iter(Path(find_spec("mmcv").origin).parent.glob("_ext*.*")), None)
     if extension is None:
         served = find_spec("mmrepro.ops") is not None
-        text = "mmcv._ext is not compiled: " + (
-            "mmrepro serves it from torchvision and plain torch" if served else "missing"
-        )
-        return Finding("operators", OK if served else WARNING, text)
+        live = "mmrepro serves it from torchvision and plain torch" if served else "missing, what needs it fails"
+        return Finding("operators", OK if served else WARNING, f"mmcv._ext is not compiled: {live}")
     works, said = probe("import torch, mmcv._ext")
     if works:
         return Finding("operators", OK, f"mmcv's compiled operators are live ({extension.name})")

@@ -1,18 +1,19 @@
 """The types that a checkpoint may hold besides tensors and Python's plain ones: the reviewed list.
 
-None of them is given to the file as it is. Under each name stands a stand-in that only takes notes and checks them;
-:func:`settle` makes the real objects once the file is read, from checked notes. So no code of numpy, mmengine or
-pathlib runs on what a file says, and nothing callable comes out of one. A name that is missing here is refused.
+What could do more than hold data is not given to the file as it is. Under its name stands a stand-in that only takes
+notes and checks them; :meth:`Session.settle` makes the real objects once the file is read. So no code of numpy or
+mmengine runs on what a file says, and nothing callable comes out of one. A name that is missing here is refused.
 
-======================================== =====================================================================
-``argparse.Namespace``                   official files keep their training arguments in one
-``collections.deque``                    smoothed losses; becomes a deque with the file's ``maxlen``
-``pathlib`` paths                        inert; a path of the other system becomes a pure path
-numpy array, scalar, dtype               numbers, booleans and fixed-width text; object and structured types are refused
-``mmengine``'s ``HistoryBuffer``         its logged numbers; the table of methods in the file is ignored
-``builtins.getattr``                     answers for the four methods in that table, with their name
-``builtins.bytes``                       only the empty one, which pickle spells as a call
-======================================== =====================================================================
+=============================================== =======================================================================
+``argparse.Namespace``                          official files keep their training arguments in one
+``collections.deque``                           smoothed losses; becomes a deque with the file's ``maxlen``
+``collections.Counter``, ``builtins.set``       plain containers, given as they are
+``pathlib`` paths                               a path of the other system becomes a pure path
+numpy array, scalar, dtype                      numbers, booleans, fixed-width text; no objects, no structures, no dates
+``HistoryBuffer`` of mmengine                   its logged numbers; the table of methods in the file is ignored
+``builtins.getattr``                            answers for the four methods in that table, with their name
+``_codecs.encode``, ``builtins.bytes``          bytes, which pickle spells as calls: of latin1 text, and the empty one
+=============================================== =======================================================================
 """
 
 from __future__ import annotations
@@ -122,6 +123,12 @@ def _getattr(of: Any, name: Any) -> str:
     return name
 
 
+def _encode(text: Any, encoding: Any = None) -> bytes:
+    if type(text) is not str or encoding != "latin1":
+        raise RefusedError("_codecs.encode", "only the latin1 text that stands for bytes")
+    return text.encode("latin1")
+
+
 def _bytes(*content: Any) -> bytes:
     if content:
         raise RefusedError("builtins.bytes", "only the empty bytes object")
@@ -153,6 +160,10 @@ class Session:
             _named(partial(self._deque), "collections", "deque"),
             _named(partial(_getattr), "builtins", "getattr"),
             _named(partial(_bytes), "builtins", "bytes"),
+            # Torch's own list has these since 2.5 or 2.6, and then they are taken from there.
+            _named(partial(_encode), "_codecs", "encode"),
+            Counter,
+            set,
         ]
         for module in ("numpy._core.multiarray", "numpy.core.multiarray"):  # numpy 2 and 1
             self.allowed.append(_named(partial(_reconstruct), module, "_reconstruct"))

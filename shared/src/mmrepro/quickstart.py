@@ -45,7 +45,7 @@ def run(paper: str, work_dir: Path, *, seed: int = 2023) -> Result:
     config = papers.find_config(paper, own.CONFIG)
     start = time.monotonic()
     best = runs.train(paper, config, work_dir, seed=seed, resume=False)
-    metrics = runs.test(paper, config, best, work_dir)
+    metrics = runs.evaluate(paper, config, best, work_dir)
     seconds = time.monotonic() - start
     figures = own.draw(config, best, work_dir / "figures")
     page = work_dir / "report.html"

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from re import search
+from tarfile import is_tarfile
 from typing import Any, BinaryIO
 from urllib.parse import urlparse
 
@@ -287,23 +288,38 @@ def _read_safetensors(path: Path, map_location: Any, source: str) -> dict[str, A
 def _read_pickle(path: Path, map_location: Any, source: str) -> Any:
     session = Session()
     try:
-        with path.open("rb") as stream, _only(session.allowed):
-            loaded = torch.load(stream, map_location=map_location, weights_only=True)
-        return session.settle(loaded)
+        archive = _archive(path)
+        if not archive:
+            with path.open("rb") as stream, _only(session.allowed):
+                loaded = torch.load(stream, map_location=map_location, weights_only=True)
+            return session.settle(loaded)
     except RefusedError as error:
         raise UnsafeCheckpointError(source, error.name, f"it asks for {error}") from error
     except _UNREADABLE as error:
         reason = str(error)
         if refused := search(r"GLOBAL (\S+)", reason):
-            raise UnsafeCheckpointError(source, refused.group(1)) from error
-        if isinstance(error, pickle.UnpicklingError) or "TorchScript" in reason:
-            odd = search(r"Unsupported operand \d+|TorchScript archive|Can only .*|Trying to .*", reason)
-            detail = f"it holds more than weights and plain types ({odd.group() if odd else 'unknown instructions'})"
+            name = refused.group(1)  # torch leaves "builtins." out
+            raise UnsafeCheckpointError(source, name if "." in name else f"builtins.{name}") from error
+        if odd := search(r"Unsupported operand \d+|(Can only|Trying to|Only persistent).*", reason):
+            detail = f"it holds more than weights and plain types ({odd.group()})"
             raise UnsafeCheckpointError(source, detail=detail) from error
         reason = f"{type(error).__name__}: {reason.strip().split('. ')[0]}"
         raise UnreadableCheckpointError(
             f"{source} cannot be read ({reason}). If it is damaged or cut off, download it again"
         ) from error
+    raise UnsafeCheckpointError(source, detail=f"it is {archive}")
+
+
+def _archive(path: Path) -> str:
+    """Return what a file is that torch up to 2.5.1 reads with ``weights_only=True`` although it is more; else ''."""
+    if is_tarfile(path):
+        return "a tar archive, as torch wrote before its version 0.2"
+    with path.open("rb") as stream:
+        zipped = stream.read(4) == b"PK\3\4"
+    # Torch's own reader: it and torch.load see the same list of members.
+    if zipped and "constants.pkl" in torch._C.PyTorchFileReader(str(path)).get_all_records():
+        return "a TorchScript archive, a program"
+    return ""
 
 
 @contextmanager

@@ -167,7 +167,7 @@ def test_a_missing_file_names_the_places_and_the_command(declare, tmp_path):
 
 
 def test_a_wrong_file_is_never_used(declare, tmp_path):
-    declare()
+    declare(url="https://example.invalid/table.csv")
     wrong = put(tmp_path / "root/toy/table.csv", CONTENT + b"2020-01-02,2\n")
     with pytest.raises(registry.DataCorruptError) as caught:
         registry.locate("toy", tmp_path / "root")
@@ -289,3 +289,10 @@ def test_importing_the_registry_and_listing_its_sets_stays_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_terminal_shows_the_progress_of_a_download(declare, server, tmp_path):
+    declare(url=f"{server.url}/table.csv")
+    screen = io.StringIO()
+    registry.download("toy", tmp_path / "root", Console(file=screen, force_terminal=True))
+    assert "100%" in screen.getvalue()

@@ -26,7 +26,7 @@ def test_one_value_per_stamp_and_feature():
 
 
 def test_an_unknown_frequency_lists_the_known_ones():
-    with pytest.raises(ValueError, match="freq='fortnight' is not known. Fix: use one of s, t, min, h"):
+    with pytest.raises(ValueError, match=r"freq='fortnight' is not known. Fix: use one of s, t, min, h"):
         time_features(FIRST, "fortnight")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -132,6 +133,18 @@ def test_a_missing_data_set_is_named_with_the_command(fake_paper, settings, monk
     assert outcome.state == "not run"
     assert outcome.text.startswith("not run: needs the data set etth1: ")
     assert "mmrepro data get etth1" in outcome.text
+
+
+def test_a_missing_data_set_is_downloaded_on_request(fake_paper, settings, monkeypatch, tmp_path):
+    needing(fake_paper, "Data: etth1")
+    monkeypatch.setattr(registry, "status", lambda name, root: SimpleNamespace(state="missing"))
+    monkeypatch.setattr(registry, "locate", lambda name, root: {})
+    asked = []
+    monkeypatch.setattr(registry, "download", lambda *arguments: asked.append(arguments))
+    settings = replace(settings, data_root=tmp_path, download=True)
+    outcome = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))[0]
+    assert outcome.state == "measured"
+    assert asked == [("etth1", tmp_path)]
 
 
 def test_a_wrong_data_file_fails_the_row(fake_paper, settings, monkeypatch, tmp_path):

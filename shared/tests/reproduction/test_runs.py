@@ -29,7 +29,7 @@ def test_a_test_without_metrics_is_a_failure_even_if_an_older_one_left_some(fake
     fake_paper.write("tools/test.py", "")
     (tmp_path / "metrics.json").write_text('{"mse": 0.1}')
     with pytest.raises(runs.RunFailedError, match="wrote no metrics"):
-        runs.test("fake", tmp_path / "a.py", tmp_path / "best.pth", tmp_path)
+        runs.evaluate("fake", tmp_path / "a.py", tmp_path / "best.pth", tmp_path)
 
 
 def test_a_killed_child_is_named(fake_paper, tmp_path):
@@ -38,11 +38,14 @@ def test_a_killed_child_is_named(fake_paper, tmp_path):
         runs.train("fake", tmp_path / "a.py", tmp_path / "work", seed=1)
 
 
+ECHO = """
+import os, pathlib, sys
+pathlib.Path(sys.argv[3], "best_a.pth").write_text(os.environ["OMP_NUM_THREADS"] + " ".join(sys.argv))
+"""
+
+
 def test_children_get_their_threads_and_data_root(fake_paper, tmp_path):
-    fake_paper.write(
-        "tools/train.py",
-        "import os, pathlib, sys\npathlib.Path(sys.argv[3], 'best_a.pth').write_text(os.environ['OMP_NUM_THREADS'] + ' '.join(sys.argv))",
-    )
+    fake_paper.write("tools/train.py", ECHO)
     best = runs.train("fake", tmp_path / "a.py", tmp_path / "work", seed=1, data_root=tmp_path / "d", threads=7)
     assert best.read_text().startswith("7")
     assert best.read_text().endswith(f"--data-root {tmp_path / 'd'}")

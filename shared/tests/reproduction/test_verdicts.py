@@ -91,7 +91,7 @@ def test_operations_may_differ_by_convention():
 
 @pytest.mark.parametrize(
     ("measured", "reported", "within"),
-    [(1.4, 1.0, False), (1.04, 1.0, True), (0.14, 0.1, True), (103, 100.5, True), (104, 100.5, False)],
+    [(1.4, 1.0, False), (1.04, 1.0, True), (0.14, 0.1, True), (103, 100.5, True), (104, 100.5, False), (1.4, 1, True)],
 )
 def test_operations_count_as_equal_within_rounding_or_three_percent(measured, reported, within):
     assert within_rounding(measured, reported) is within

@@ -37,5 +37,5 @@ def test_a_papers_cases_are_written_with_their_circumstances(fake_paper):
 
 
 def test_without_cases_it_says_so(fake_paper):
-    with pytest.raises(FileNotFoundError, match="no tests/bench.py"):
+    with pytest.raises(FileNotFoundError, match=r"no tests/bench\.py"):
         bench.run("fake")

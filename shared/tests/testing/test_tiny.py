@@ -5,21 +5,21 @@ from mmengine.config import Config
 
 from mmrepro.testing import tiny
 
+CONFIG = """
+model = dict(d_model=512, layers=dict(depth=4, heads=8))
+train_dataloader = dict(batch_size=32)
+tiny = {"model": dict(layers=dict(depth=1)), "train_dataloader.batch_size": 2}
+"""
+
 
 def test_hints_are_merged_into_a_copy():
-    config = Config(
-        dict(
-            model=dict(d_model=512, layers=dict(depth=4, heads=8)),
-            train_dataloader=dict(batch_size=32),
-            tiny={"model": dict(layers=dict(depth=1)), "train_dataloader.batch_size": 2},
-        )
-    )
+    config = Config.fromstring(CONFIG, ".py")
     small = tiny(config)
-    assert small.model == dict(d_model=512, layers=dict(depth=1, heads=8))
+    assert small.model == {"d_model": 512, "layers": {"depth": 1, "heads": 8}}
     assert small.train_dataloader.batch_size == 2
     assert config.model.layers.depth == 4
 
 
 def test_a_config_without_hints_is_an_error():
     with pytest.raises(KeyError, match="declares no `tiny"):
-        tiny(Config(dict(model=dict())))
+        tiny(Config({"model": {}}))

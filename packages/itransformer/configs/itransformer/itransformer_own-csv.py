@@ -41,7 +41,7 @@ train_cfg = dict(type="ResumableEpochLoop", max_epochs=max_epochs, val_interval=
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-4))
-param_scheduler = dict(type="ExponentialLR", gamma=0.5, begin=1, by_epoch=True)
+param_scheduler = dict(type="ExponentialLR", gamma=0.5, begin=1, end=1000, by_epoch=True)
 auto_scale_lr = dict(enable=False, base_batch_size=32)
 
 default_hooks = dict(
@@ -57,3 +57,11 @@ custom_hooks = [
     dict(type="ProgressHook"),
 ]
 randomness = dict(seed=2023)
+
+# For this package's tests alone; leave it out of your copy.
+generated = dict(
+    _delete_=True, type="Lorenz96Dataset", generate=dict(steps=600), seq_len=96, pred_len=24, time_features=True
+)
+tiny = {f"{name}_dataloader.dataset": dict(generated, split=name) for name in ("train", "val", "test")}
+tiny |= {"model.d_model": 16, "model.d_ff": 32}
+del generated

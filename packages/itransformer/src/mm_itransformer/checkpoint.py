@@ -1,7 +1,7 @@
 """Official checkpoints to ours and back, and whether a checkpoint belongs to a config.
 
-Official files: a bare state dict, ``checkpoints/<setting>/checkpoint.pth`` of thuml/iTransformer @ c2426e6, or one of the
-Time-Series-Library's forecasting models, whose last layer is called ``projection`` instead of ``projector``.
+Official files: a bare state dict, ``checkpoints/<setting>/checkpoint.pth`` of thuml/iTransformer @ c2426e6, or of a
+forecasting model of the Time-Series-Library, whose last layer is called ``projection`` instead of ``projector``.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Forecast:
         history: the window that it was made from (T, V).
         truth: what really followed, as far as the input holds it (at most S rows); None if nothing did.
         tokens: names of the variates and, after them, of the covariates.
-        attention: attention weights (e_layers, h, N, N) between the tokens, row attends to column; None unless asked for.
+        attention: weights (e_layers, h, N, N) between the tokens, row attends to column; None unless asked for.
     """
 
     values: pd.DataFrame
@@ -95,7 +95,8 @@ def _from_frame(frame: pd.DataFrame, date_column: str) -> Series:
             dates = pd.DatetimeIndex(pd.to_datetime(frame[date_column]))
         except (ValueError, TypeError) as error:
             raise SeriesError(
-                f"the DataFrame's column {date_column!r} holds no dates ({error}). Fix: convert it with pandas.to_datetime"
+                f"the DataFrame's column {date_column!r} holds no dates ({error}). "
+                "Fix: convert it with pandas.to_datetime"
             ) from error
         frame = frame.drop(columns=date_column)
     elif isinstance(frame.index, pd.DatetimeIndex):
@@ -138,8 +139,9 @@ def choose_scaler(series: Series, meta: dict, fit: bool) -> tuple[Series, np.nda
     columns = list(meta.get("columns", ()))
     if not fit and not {"columns", "mean", "std"} <= set(meta):
         warnings.warn(
-            "the checkpoint does not say how its training data was scaled, so the given history's own mean and deviation are "
-            "used. A checkpoint of mmengine's says it; for another pass dataset_meta=dict(columns=..., mean=..., std=...)",
+            "the checkpoint does not say how its training data was scaled, so the given history's own mean and "
+            "deviation are used. A checkpoint of our training says it; for another pass "
+            "dataset_meta=dict(columns=..., mean=..., std=...)",
             stacklevel=3,
         )
         fit = True

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
-from mmengine.registry import INFERENCERS
+from mmengine.registry import DATASETS, INFERENCERS
 
 from mm_itransformer.checkpoint import load_strictly, meta_of, require_same_time_features
 from mm_itransformer.forecasting import Forecast, choose_scaler, first_row, to_series
 from mmrepro import papers
-from mmrepro.datasets.series import Series, future_dates
+from mmrepro.datasets.series import Series, SeriesError, future_dates
 from mmrepro.datasets.time_features import calendar_features, feature_names, time_features
 
 CALENDAR = ("month", "day", "weekday", "hour", "quarter of the hour")
@@ -28,19 +29,21 @@ class ITransformerInferencer(BaseInferencer):
     """Forecast beyond the end of a series, or from a row inside it.
 
     Example:
-        >>> inferencer = ITransformerInferencer("itransformer_e2-d256_1xb32-10e_etth1-96to96", "work_dirs/.../best_mse.pth")
+        >>> config = "itransformer_e2-d256_1xb32-10e_etth1-96to96"
+        >>> inferencer = ITransformerInferencer(config, f"work_dirs/{config}/best_mse_epoch_7.pth")
         >>> forecast = inferencer("ETTh1.csv", out_dir="out")["predictions"][0]
         >>> forecast.values  # a DataFrame: 96 further hours of each column
 
-    The checkpoint says which columns it was trained on, how they were scaled and whether it saw time features. An official
-    ``checkpoint.pth`` says nothing of this: the config's time features hold then, and the history scales itself.
+    The checkpoint says which columns it was trained on, how they were scaled and whether it saw time features. An
+    official ``checkpoint.pth`` says nothing of this: the config's time features hold then, and the history is scaled
+    by itself.
 
     Args:
         model: a config: the name of one of this package's, a path, or a ``Config``.
         weights: a checkpoint: ours, an official ``checkpoint.pth``, or safetensors; a path or a URL.
         device: such as ``cuda:0``; None for what is there.
-        dataset_meta: what is known about the training data (``columns``, ``mean``, ``std``, ``freq``, ``time_features``);
-            it goes before what the checkpoint says.
+        dataset_meta: what is known about the training data (``columns``, ``mean``, ``std``, ``freq``,
+            ``time_features``); it goes before what the checkpoint says.
         show_progress: draw a progress bar over the inputs.
 
     Raises:
@@ -48,10 +51,10 @@ class ITransformerInferencer(BaseInferencer):
         CheckpointMismatchError: the checkpoint belongs to another model than the config's.
     """
 
-    preprocess_kwargs = {"start", "freq", "date_column", "date_format", "encoding", "fit_scaler"}  # noqa: RUF012
-    forward_kwargs = {"with_attention"}  # noqa: RUF012
-    visualize_kwargs = {"out_dir", "columns"}  # noqa: RUF012
-    postprocess_kwargs: set = set()  # noqa: RUF012
+    preprocess_kwargs: ClassVar[set[str]] = {"start", "freq", "date_column", "date_format", "encoding", "fit_scaler"}
+    forward_kwargs: ClassVar[set[str]] = {"with_attention"}
+    visualize_kwargs: ClassVar[set[str]] = {"out_dir", "columns"}
+    postprocess_kwargs: ClassVar[set[str]] = set()
 
     def __init__(
         self,
@@ -172,9 +175,9 @@ class ITransformerInferencer(BaseInferencer):
         if not kind:
             return None, ()
         if series.dates is None:
-            raise ValueError(
-                f"the model was trained with time features, but {series.path} has no dates. Fix: give a DataFrame with dates "
-                "as its index, or a CSV file with a column 'date'"
+            raise SeriesError(
+                f"the model was trained with time features, but {series.path} has no dates. "
+                "Fix: give a DataFrame with dates as its index, or a CSV file with a column 'date'"
             )
         dates = series.dates[rows]
         if kind == "calendar":
@@ -198,7 +201,7 @@ class ITransformerInferencer(BaseInferencer):
         load_strictly(model, checkpoint)
         stored = meta_of(checkpoint).get("dataset_meta", {})
         dataset = cfg.get("test_dataloader", {}).get("dataset", {})
-        configured = {key: dataset[key] for key in ("time_features", "freq") if key in dataset}
+        configured = _data_settings(dataset)
         require_same_time_features(stored, configured)
         self.dataset_meta = configured | stored | self._given_meta
 
@@ -209,6 +212,15 @@ class ITransformerInferencer(BaseInferencer):
     def _init_collate(self, cfg: Config) -> Callable:
         """Return what makes a batch: nothing, since series of several widths go one by one."""
         return list
+
+
+def _data_settings(dataset: dict) -> dict:
+    """Return ``time_features`` and ``freq`` of a data set's config, or the defaults that are its class's own."""
+    cls = DATASETS.get(dataset["type"]) if "type" in dataset else None
+    defaults = inspect.signature(cls).parameters if cls else {}
+    names = ("time_features", "freq")
+    own = {name: defaults[name].default for name in names if name in defaults}
+    return own | {name: dataset[name] for name in names if name in dataset}
 
 
 def _rows(series: Series, rows: slice) -> pd.Index:

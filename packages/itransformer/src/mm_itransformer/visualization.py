@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from mm_itransformer.forecasting import Forecast
@@ -41,16 +42,20 @@ def draw_forecast(forecast: Forecast, path: str | Path, columns: Sequence[str] |
         axis.set_visible(False)
     dated = isinstance(forecast.values.index, pd.DatetimeIndex)
     for column in range(wide):
-        lowest = max(i for i in range(len(names)) if i % wide == column)
-        axes[lowest].set_xlabel("date" if dated else "row")
-        axes[lowest].tick_params(labelbottom=True, labelrotation=20 if dated else 0)
+        lowest = axes[max(i for i in range(len(names)) if i % wide == column)]
+        lowest.set_xlabel("date" if dated else "row")
+        lowest.tick_params(axis="x", labelbottom=True)
+        if dated:
+            locator = AutoDateLocator(maxticks=6)
+            lowest.xaxis.set_major_locator(locator)
+            lowest.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return _write(figure, path)
 
 
 def draw_attention(forecast: Forecast, path: str | Path, layer: int = -1) -> Path:
-    """Draw which variate looks at which, the mean over the heads of one layer, and write a PNG.
+    """Draw which variate attends to which, the mean over the heads of one layer, and write a PNG.
 
     Raises:
         ValueError: the forecast was made without its attention.
@@ -70,8 +75,8 @@ def draw_attention(forecast: Forecast, path: str | Path, layer: int = -1) -> Pat
     names = [forecast.tokens[i] for i in ticks]
     axis.set_xticks(ticks, names, rotation=90, fontsize=8)
     axis.set_yticks(ticks, names, fontsize=8)
-    axis.set_xlabel("looked at")
-    axis.set_ylabel("looks")
+    axis.set_xlabel("attends to")
+    axis.set_ylabel("token")
     axis.set_title(
         f"attention between variates, layer {number}, mean of {forecast.attention.shape[1]} heads", fontsize=9
     )
@@ -80,14 +85,13 @@ def draw_attention(forecast: Forecast, path: str | Path, layer: int = -1) -> Pat
 
 def _panel(axis, forecast: Forecast, name: str) -> None:
     """Draw one variate; forecast and truth start at the last known value, so that the lines meet."""
-    history = forecast.history.get(name, None)
-    joint = [] if history is None else [history.iloc[-1:]]
-    if history is not None:
-        axis.plot(history.index, history, color=HISTORY, linewidth=1.0, label="history")
+    history = forecast.history[name]
+    last = history.iloc[-1:]
+    axis.plot(history.index, history, color=HISTORY, linewidth=1.0, label="history")
     if forecast.truth is not None:
-        truth = pd.concat([*joint, forecast.truth[name]])
+        truth = pd.concat([last, forecast.truth[name]])
         axis.plot(truth.index, truth, color=TRUTH, linewidth=1.0, label="truth")
-    values = pd.concat([*joint, forecast.values[name]])
+    values = pd.concat([last, forecast.values[name]])
     axis.plot(values.index, values, color=FORECAST, linewidth=1.4, label="forecast")
     axis.axvline(forecast.values.index[0], color="0.75", linewidth=0.8, linestyle=":")
     axis.set_title(name, fontsize=9, loc="left")

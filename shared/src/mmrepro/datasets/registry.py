@@ -138,10 +138,11 @@ def locate(name: str, data_root: str | Path | None = None) -> dict[str, Path]:
     """
     found = {}
     for item in status(name, data_root).files:
+        how = _how_to_get(get(name), item.file)
         if item.state == "wrong":
-            raise DataCorruptError(f"{item.detail} Fix: remove it, then run: mmrepro data get {get(name).name}")
+            raise DataCorruptError(f"{item.detail} Fix: remove it, then: {how}")
         if item.state == "missing":
-            raise DataNotFoundError(f"{item.detail} Fix: {_how_to_get(get(name), item.file)}")
+            raise DataNotFoundError(f"{item.detail} Fix: {how}")
         found[item.file.name] = item.path
     return found
 

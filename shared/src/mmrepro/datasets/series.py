@@ -85,7 +85,7 @@ def future_dates(dates: pd.DatetimeIndex, periods: int, freq: str | None = None)
     Raises:
         SeriesError: there are no two different time stamps to learn the step from.
     """
-    step = freq or (pd.infer_freq(dates) if len(dates) > 2 else None) or most_common_step(dates)
+    step = freq or _calendar_step(dates) or most_common_step(dates)
     return pd.date_range(dates[-1], periods=periods + 1, freq=step)[1:]
 
 
@@ -100,6 +100,15 @@ def most_common_step(dates: pd.DatetimeIndex) -> pd.Timedelta:
     if not len(steps):
         raise SeriesError("the step between time stamps is unknown. Fix: give at least two different time stamps")
     return pd.Timedelta(steps[counts.argmax()])
+
+
+def _calendar_step(dates: pd.DatetimeIndex) -> str | pd.DateOffset | None:
+    """Return the regular step of a calendar (hours, months, business days), None where there is none."""
+    if len(dates) < 3:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pandas 3 announces another type, which serves as well
+        return pd.infer_freq(dates)
 
 
 @lru_cache(maxsize=1)
@@ -249,7 +258,7 @@ class _Table:
             ) from fault
 
     def _warn_of_irregular_steps(self, dates: pd.DatetimeIndex) -> None:
-        if len(dates) < 3 or pd.infer_freq(dates) is not None:
+        if len(dates) < 3 or _calendar_step(dates) is not None:
             return
         steps = np.diff(dates.to_numpy())
         repeats = np.flatnonzero(steps == np.timedelta64(0)) + 1

@@ -15,9 +15,9 @@ _FEATURES: dict[str, Callable[[pd.DatetimeIndex], np.ndarray]] = {
     "second": lambda dates: dates.second / 59 - 0.5,
     "minute": lambda dates: dates.minute / 59 - 0.5,
     "hour": lambda dates: dates.hour / 23 - 0.5,
-    "weekday": lambda dates: dates.dayofweek / 6 - 0.5,  # Monday is 0
+    "weekday": lambda dates: dates.day_of_week / 6 - 0.5,  # Monday is 0
     "day": lambda dates: (dates.day - 1) / 30 - 0.5,
-    "day of year": lambda dates: (dates.dayofyear - 1) / 365 - 0.5,
+    "day of year": lambda dates: (dates.day_of_year - 1) / 365 - 0.5,
     "week": lambda dates: (dates.isocalendar().week - 1) / 52 - 0.5,
     "month": lambda dates: (dates.month - 1) / 11 - 0.5,
 }
@@ -63,7 +63,7 @@ def time_features(dates: pd.DatetimeIndex, freq: str = "h") -> np.ndarray:
 
 def calendar_features(dates: pd.DatetimeIndex, quarter_hours: bool = False) -> np.ndarray:
     """Return (T, 4) int32 month, day, weekday, hour; with ``quarter_hours`` a fifth, the quarter of the hour."""
-    columns = [dates.month, dates.day, dates.dayofweek, dates.hour]
+    columns = [dates.month, dates.day, dates.day_of_week, dates.hour]
     if quarter_hours:
         columns.append(dates.minute // 15)
     return np.stack([np.asarray(column, np.int32) for column in columns], axis=1)

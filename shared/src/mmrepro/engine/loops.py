@@ -181,4 +181,6 @@ class ResumableIterLoop(ResumableLoop, IterBasedTrainLoop):
             for batch in self._batches(self._pass):
                 self._batches_done += 1
                 yield batch
+            if self._batches_done == 0:
+                raise RuntimeError("the sampler of the training data gives no batch")
             self._pass, self._batches_done = self._pass + 1, 0

@@ -93,20 +93,17 @@ class SeededBatchSampler:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[SeededIndices]:
-        # The first batch is asked for here and not by whoever iterates: a sampler that draws its order from the global
-        # generator does it now, under the seed of this epoch.
-        with random_state.seeded(self.seed, self._epoch):
+        epoch, rank, number = self._epoch, get_rank(), self._skip
+        # A sampler that draws its order from the global generator does it when it is asked for the first index, which is
+        # here, under the seed of this epoch.
+        with random_state.seeded(self.seed, epoch):
             batches = iter(self.batches)
-            for _ in range(self._skip):
+            for _ in range(number):
                 next(batches, None)
-            first = next(batches, None)
-        return self._with_keys(first, batches, self._skip)
-
-    def _with_keys(self, indices: list[int] | None, rest: Iterator[list[int]], number: int) -> Iterator[SeededIndices]:
-        epoch, rank = self._epoch, get_rank()
+            indices = next(batches, None)
         while indices is not None:
             yield SeededIndices((self.seed, epoch, rank, number), indices)
-            indices, number = next(rest, None), number + 1
+            indices, number = next(batches, None), number + 1
 
 
 def seeded_dataloader(dataloader: dict, seed: int) -> dict:

@@ -31,6 +31,6 @@ def load(row: Row) -> Config:
 
 
 def digest(row: Row) -> str:
-    """Return 12 hex digits that change when a setting of the row's config or of its bases does; comments do not count."""
+    """Return 12 hex digits that change when a setting of the row's config or of a base does; comments do not count."""
     settings = {key: value for key, value in load(row).to_dict().items() if key not in _NOT_MEASURED}
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=repr).encode()).hexdigest()[:12]

@@ -32,13 +32,9 @@ WRITTEN_BY_TOOL = ("reproductions.json", "benchmarks.json")
 
 def versions(paper: str) -> dict[str, str]:
     """Return the versions of Python and of the installed distributions that matter for a paper's numbers."""
-    found = {"python": platform.python_version()}
-    for name in (*DISTRIBUTIONS, f"mmrepro-{paper.replace('_', '-')}"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    names = (*DISTRIBUTIONS, f"mmrepro-{paper.replace('_', '-')}")
+    installed = {name: _version(name) for name in names}
+    return {"python": platform.python_version()} | {name: found for name, found in installed.items() if found}
 
 
 @cache
@@ -67,6 +63,13 @@ def commit(folder: Path) -> tuple[str, bool]:
         return "", False
     changed = [line[3:].strip('"') for line in _git(folder, "status", "--porcelain").splitlines()]
     return head, all(Path(path).name in WRITTEN_BY_TOOL for path in changed)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
 
 
 def _git(folder: Path, *arguments: str) -> str:

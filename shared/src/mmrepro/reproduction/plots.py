@@ -13,7 +13,7 @@ from .verdicts import Measured, format_number
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, BAND, GOOD, BAD, FAINT = "#1f2933", "#cfe3d4", "#2f7d4f", "#b4432f", "#9aa5b1"
+INK, BAND, GOOD, BAD = "#1f2933", "#cfe3d4", "#2f7d4f", "#b4432f"
 
 
 def reported_and_measured(measured: Sequence[tuple[str, Measured]]) -> bytes:
@@ -28,8 +28,8 @@ def reported_and_measured(measured: Sequence[tuple[str, Measured]]) -> bytes:
 
     figure = Figure(figsize=(9, 0.9 + 0.42 * len(measured)), layout="constrained")
     axes = figure.add_subplot()
-    axes.axvspan(-1, 1, color=BAND, lw=0, label="within the tolerance")
-    axes.axvline(0, color=INK, lw=1, label="reported")
+    axes.axvspan(-1, 1, color=BAND, lw=0)
+    axes.axvline(0, color=INK, lw=1)
     largest = 1.0
     for line, (_, one) in enumerate(measured):
         unit = one.metric.tolerance or 1e-12
@@ -43,18 +43,19 @@ def reported_and_measured(measured: Sequence[tuple[str, Measured]]) -> bytes:
     axes.set_yticks(range(len(measured)), labels, fontsize=8)
     axes.set_ylim(len(measured) - 0.5, -0.5)
     axes.set_xlim(-1.15 * largest, 1.15 * largest)
-    axes.set_xlabel("measured minus reported, in tolerances (dot: one seed, bar: mean)", fontsize=8)
+    legend = "band: within the tolerance, dot: one seed, bar: mean"
+    axes.set_xlabel(f"measured minus reported, in tolerances ({legend})", fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     return _png(figure)
 
 
-def loss_curves(logs: Sequence[tuple[str, Path]], validation: str) -> bytes | None:
+def loss_curves(logs: Sequence[tuple[str, Sequence[Path]]], validation: str) -> bytes | None:
     """Draw the training loss over steps and a validation metric over epochs, one line per run.
 
     Args:
-        logs: each run's label and its ``scalars.json`` as mmengine writes it.
+        logs: each run's label and its ``scalars.json`` as mmengine writes them, one for each time it was resumed.
         validation: key of the validation metric.
 
     Returns:
@@ -65,8 +66,8 @@ def loss_curves(logs: Sequence[tuple[str, Path]], validation: str) -> bytes | No
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     train, validate = figure.subplots(1, 2)
     drawn = False
-    for label, log in logs:
-        lines = read_scalars(log)
+    for label, files in logs:
+        lines = [line for file in files for line in read_scalars(file)]
         loss = [(line["step"], line["loss"]) for line in lines if "loss" in line and "step" in line]
         metric = [(line["step"], line[validation]) for line in lines if validation in line and "loss" not in line]
         if loss:
@@ -87,13 +88,8 @@ def loss_curves(logs: Sequence[tuple[str, Path]], validation: str) -> bytes | No
 
 def read_scalars(log: Path) -> list[dict]:
     """Return the entries of a ``scalars.json``: one JSON object per line; a torn last line is left out."""
-    lines = []
-    for line in log.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return lines
+    lines = log.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def _png(figure: Figure) -> bytes:

@@ -33,11 +33,12 @@ def write(paper: str, work_dir: Path, *, out: Path | None = None, outcomes: Sequ
     verdicts = {row.name: {tier: judge(row, tier, entries) for tier in TIERS} for row in selected}
     best = {row.name: headline(verdicts[row.name]) for row in selected}
     drawn = [(row.name, one) for row in selected for one in best[row.name].measured]
+    measured = sum(bool(verdict.text) for verdict in best.values())
     verified = sum(verdict.reached for verdict in best.values())
     html = render(
         "report.html.j2",
         title=f"{paper}: reported and reproduced",
-        summary=f"{len(selected)} reported rows, {sum(bool(v.text) for v in best.values())} measured, {verified} reproduced.",
+        summary=f"{len(selected)} reported rows, {measured} measured, {verified} reproduced or better.",
         overview=_base64(plots.reported_and_measured(drawn)) if drawn else None,
         rows=[_row(row, verdicts[row.name], entries, work_dir / paper / row.name) for row in selected],
         tiers=_tiers(selected, verdicts),
@@ -134,13 +135,12 @@ def _tiers(selected: Sequence[Row], verdicts: dict[str, dict[str, Verdict]]) -> 
 
 def _curves(row: Row, folder: Path, speaking: Sequence[Entry]) -> str | None:
     """Return the loss curves of the runs that speak for a row, where their logs are still here."""
-    logs = []
-    for entry in speaking:
-        if entry.tier != "train":
-            continue
-        for run in sorted(folder.glob(f"seed{entry.seed}-{entry.config}*")):
-            scalars = sorted(path for path in run.glob("*/vis_data/scalars.json") if "test" not in path.parts)
-            logs += [(f"seed {entry.seed}", path) for path in scalars[-1:]]
+    logs = [
+        (f"seed {entry.seed}", sorted(run.glob("*/vis_data/scalars.json")))
+        for entry in speaking
+        if entry.tier == "train"
+        for run in sorted(folder.glob(f"seed{entry.seed}-{entry.config}*"))
+    ]
     picture = plots.loss_curves(logs, row.metrics[0].key) if logs else None
     return _base64(picture) if picture else None
 

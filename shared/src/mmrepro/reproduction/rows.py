@@ -1,7 +1,13 @@
 """The rows of a paper: every number that it reports, as the package's metafile states it.
 
-A row is one result of one model in the metafile. Beside the fields that ``mim search`` shows, a result carries where
-its number stands, the tolerance, and how we measure it; a reported number is written nowhere else.
+A row is one result of one model in the metafile; a reported number is written nowhere else. Beside the fields that
+``mim search`` shows (it ignores the others):
+
+- a result has ``Source``, ``Tolerance``, ``Measured By`` (the evaluator's key, or ``{Key: ..., Scale: 100}``) and
+  ``Better`` (lower or higher), and may have ``Data`` (names in the data registry), ``Cost``, ``Needs`` (what training
+  needs; ``cuda`` is looked for), ``Seeds``, ``Unverified``;
+- a model may have ``Weights`` with ``Weights SHA256`` and ``Weights Licence``, and ``Input Shape`` for ``FLOPs (G)``;
+- its ``Metadata`` may have ``Parameters``, ``Official Keys`` (``file.json#variant`` in tests/parity), ``FLOPs (G)``.
 """
 
 from __future__ import annotations
@@ -49,7 +55,7 @@ class Row:
     seeds: tuple[int, ...] = DEFAULT_SEEDS
     unverified: bool = False
     parameters: int | None = None
-    official_keys: str = ""  # "keys_file.json#variant" below tests/parity
+    official_keys: str = ""
     gmacs: float | None = None
     input_shape: tuple[int, ...] = ()
     weights: str = ""

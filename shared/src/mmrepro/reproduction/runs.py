@@ -48,7 +48,7 @@ def train(
     return found[-1]
 
 
-def test(
+def evaluate(
     paper: str,
     config: Path,
     checkpoint: Path,

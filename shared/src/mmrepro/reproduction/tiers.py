@@ -121,7 +121,7 @@ def _evaluate(row: Row, settings: Settings, _seed: int | None) -> Entry:
     start = time.monotonic()
     folder = settings.work_dir / row.paper / row.name / "evaluate"
     checkpoint = _official_checkpoint(row, folder)
-    metrics = runs.test(
+    metrics = runs.evaluate(
         row.paper,
         configs.path(row),
         checkpoint,
@@ -151,7 +151,7 @@ def _train(row: Row, settings: Settings, seed: int | None) -> Entry:
         shutil.rmtree(folder)
     options = {"data_root": settings.data_root, "threads": settings.threads}
     best = runs.train(row.paper, configs.path(row), folder, seed=seed, **options)
-    metrics = runs.test(row.paper, configs.path(row), best, folder, **options)
+    metrics = runs.evaluate(row.paper, configs.path(row), best, folder, **options)
     return ledger.entry(
         row.paper,
         row.name,
@@ -166,13 +166,14 @@ def _train(row: Row, settings: Settings, seed: int | None) -> Entry:
 
 
 def _require_data(row: Row, settings: Settings) -> None:
-    for name in row.data:
-        try:
+    missing = [name for name in row.data if registry.status(name, settings.data_root).state == "missing"]
+    for name in missing if settings.download else ():
+        registry.download(name, settings.data_root)
+    try:
+        for name in row.data:
             registry.locate(name, settings.data_root)
-        except registry.DataNotFoundError as missing:
-            if not settings.download:
-                raise NotRunError(f"the data set {name}: {missing}") from missing
-            registry.download(name, settings.data_root)
+    except registry.DataNotFoundError as reason:
+        raise NotRunError(f"the data set {name}: {reason}") from reason
 
 
 def _require_device(row: Row) -> None:

@@ -52,7 +52,7 @@ def draw_weight(key: str, shape: Sequence[int], seed: int = 0) -> np.ndarray:
 
 
 def draw_input(name: str, shape: Sequence[int], kind: str = "normal", seed: int = 0) -> np.ndarray:
-    """Return the float32 input that a name stands for: ``normal`` (mean 0, deviation 1), otherwise uniform in [0, 1)."""
+    """Return the float32 input that a name stands for: ``normal`` (mean 0, deviation 1), else uniform in [0, 1)."""
     random = generator(f"input:{name}", seed)
     drawn = random.standard_normal(tuple(shape)) if kind == "normal" else random.random(tuple(shape))
     return np.asarray(drawn).astype(np.float32)

@@ -31,14 +31,17 @@ def write_config(
     Args:
         config: the config; it is left as it is.
         path: the file to write.
-        changes: dotted keys and their values; a dict replaces what the config has.
+        changes: dotted keys and their values, which replace what the config has.
         hooks: configs of further custom hooks.
         module: the module that registers them.
     """
     changed = copy.deepcopy(config)
     for key, value in (changes or {}).items():
-        changed.merge_from_dict({key: None})
-        changed.merge_from_dict({key: value})
+        *parents, last = key.split(".")
+        node = changed
+        for parent in parents:
+            node = node[int(parent)] if isinstance(node, list) else node[parent]
+        node[last] = value
     changed.custom_hooks = [*(changed.get("custom_hooks") or []), *hooks]
     if module:
         imports = (changed.get("custom_imports") or {}).get("imports", [])

@@ -17,11 +17,27 @@ model = dict(
     with_cp=False,
 )
 
-# What makes a config small enough for a test (mmrepro.testing.tiny).
+# What makes a config small enough for a test, without a data file (mmrepro.testing.tiny).
+generated = dict(
+    _delete_=True,
+    type="Lorenz96Dataset",
+    generate=dict(steps=400, variates=5),
+    seq_len=24,
+    pred_len=8,
+    time_features=True,
+)
 tiny = {
+    "model.seq_len": 24,
+    "model.pred_len": 8,
     "model.d_model": 16,
     "model.d_ff": 32,
     "model.n_heads": 2,
-    "model.e_layers": 1,
+    "model.e_layers": 2,
+    "train_dataloader.dataset": dict(generated, split="train"),
+    "val_dataloader.dataset": dict(generated, split="val"),
+    "test_dataloader.dataset": dict(generated, split="test"),
+    "train_dataloader.batch_size": 8,
+    "val_dataloader.batch_size": 8,
     "train_cfg.max_epochs": 1,
 }
+del generated

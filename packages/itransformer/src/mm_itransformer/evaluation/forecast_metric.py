@@ -19,12 +19,12 @@ class ForecastMetric(BaseMetric):
     """Mean errors over all windows, steps and variates, beside those of repeating the last observed value.
 
     Only a few sums per window are kept, in float64, so the result depends on neither the batch size nor the number of
-    processes. The keys are ``mse``, ``mae``, ``rmse``, ``mape``, ``mspe``, ``baseline_mse``, ``baseline_mae`` (repeat the
-    last value) and ``windows``.
+    processes. The keys are ``mse``, ``mae``, ``rmse``, ``mape``, ``mspe``, ``baseline_mse``, ``baseline_mae`` (repeat
+    the last value) and ``windows``.
 
     Args:
-        drop_last_batch: count only the first ``windows // n * n`` windows in the data set's order. Older code of this family
-            tests so, with ``n`` the batch size, and gets other numbers; None counts every window.
+        drop_last_batch: count only the first ``windows // n * n`` windows in the data set's order. Older code of this
+            family tests so, with ``n`` the batch size, and gets other numbers; None counts every window.
         by_step: add ``mse_by_step`` and ``mae_by_step``, a list with one number per forecast step.
         by_variate: add ``mse_by_variate`` and ``mae_by_variate``, a list with one number per series.
         prefix: put before each key with a ``/``.
@@ -62,13 +62,13 @@ class ForecastMetric(BaseMetric):
             size: number of windows in the data set.
 
         Raises:
-            ValueError: nothing was evaluated, or more windows than the data set has, or ``drop_last_batch`` leaves none.
+            ValueError: no window was evaluated, or more than the data set has, or ``drop_last_batch`` leaves none.
         """
         sums = self._gather_in_order()
         if len(sums) > size:
             raise ValueError(
-                f"{len(sums)} windows were evaluated, but the data set has {size}: the sampler fills up the last round of "
-                "processes with repeats. Set sampler=dict(type='DefaultSampler', shuffle=False, round_up=False)"
+                f"{len(sums)} windows were evaluated, but the data set has {size}: the sampler fills up the last round "
+                "of processes with repeats. Set sampler=dict(type='DefaultSampler', shuffle=False, round_up=False)"
             )
         details, self._details = self._details, None
         self.results.clear()

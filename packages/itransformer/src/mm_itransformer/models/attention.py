@@ -1,8 +1,8 @@
 """Softmax attention between variate tokens.
 
-Paper: iTransformer (arXiv 2310.06625), section 3.2. Official code: thuml/iTransformer @ c2426e6, layers/SelfAttention_Family.py
-(``FullAttention`` inside ``AttentionLayer``). Changed here: one fused projection for queries, keys and values, and
-``scaled_dot_product_attention`` where it is faster and nobody asks for the map.
+Paper: iTransformer (arXiv 2310.06625), section 3.2. Official code: thuml/iTransformer @ c2426e6,
+layers/SelfAttention_Family.py (``FullAttention`` inside ``AttentionLayer``). Changed here: one fused projection for
+queries, keys and values, and ``scaled_dot_product_attention`` where it is faster and nobody asks for the map.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class FullAttention(nn.Module):
 
     Args:
         d_model: width of a token.
-        n_heads: number of heads. A head is ``d_model // n_heads`` wide, so the inner width is below ``d_model`` where the
-            division leaves a rest, as in the official code.
+        n_heads: number of heads. A head is ``d_model // n_heads`` wide, so the inner width is below ``d_model`` where
+            the division leaves a rest, as in the official code.
         dropout: probability that an attention weight is dropped in training.
     """
 

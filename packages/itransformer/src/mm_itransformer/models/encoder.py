@@ -1,7 +1,8 @@
 """The encoder over variate tokens: attention mixes series, the feed-forward part works along each series.
 
 Paper: iTransformer (arXiv 2310.06625), equation 1 and figure 2. Official code: thuml/iTransformer @ c2426e6,
-layers/Transformer_EncDec.py. Changed here: the two kernel-1 convolutions are linear layers (the same numbers, no transposes).
+layers/Transformer_EncDec.py. Changed here: the two kernel-1 convolutions are linear layers (same numbers, no
+transposes); after the last attention only the variates' tokens go on, since nothing reads the others.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """iTransformer: an encoder-only transformer whose tokens are variates instead of time steps.
 
 Paper: "iTransformer: Inverted Transformers Are Effective for Time Series Forecasting" (ICLR 2024, arXiv 2310.06625).
-Official code: thuml/iTransformer @ c2426e6, model/iTransformer.py (MIT). Changed here: explicit arguments instead of a bag of
-flags; after the last attention only the variates' tokens go on (same outputs); the window norm is out of place.
+Official code: thuml/iTransformer @ c2426e6, model/iTransformer.py (MIT). Changed here: explicit arguments instead of a
+bag of flags; the window norm is out of place, so that gradients reach the input.
 """
 
 from __future__ import annotations

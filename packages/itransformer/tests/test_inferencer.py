@@ -1,0 +1,217 @@
+"""Forecasts from files, tables and arrays, in original units."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mmengine.config import Config
+
+from mm_itransformer import ITransformerInferencer
+from mm_itransformer.checkpoint import to_official
+from mm_itransformer.forecasting import choose_scaler, to_series
+from mm_itransformer.models import ITransformer
+from mm_itransformer.visualization import draw_forecast
+from mmrepro.checkpoint import CheckpointMismatchError
+from mmrepro.datasets.series import SeriesError
+from mmrepro.datasets.time_features import time_features
+
+SETTINGS = {"seq_len": 24, "pred_len": 8, "d_model": 16, "n_heads": 2, "e_layers": 2, "d_ff": 24}
+COLUMNS = ["load", "wind", "price"]
+META = {
+    "columns": COLUMNS,
+    "mean": [10.0, 100.0, -5.0],
+    "std": [2.0, 30.0, 0.5],
+    "freq": "h",
+    "time_features": True,
+    "seq_len": 24,
+    "pred_len": 8,
+    "features": "M",
+}
+
+
+def config(**model) -> Config:
+    dataset = {"type": "CSVForecastDataset", "time_features": True, "freq": "h"}
+    return Config({"model": {"type": "ITransformer", **SETTINGS, **model}, "test_dataloader": {"dataset": dataset}})
+
+
+@pytest.fixture(scope="module")
+def model() -> ITransformer:
+    torch.manual_seed(0)
+    return ITransformer(**SETTINGS).eval()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(model, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "best.pth"
+    torch.save({"state_dict": model.state_dict(), "meta": {"dataset_meta": META, "model": model.settings}}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def official(model, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("official") / "checkpoint.pth"
+    torch.save(to_official(model.state_dict()), path)
+    return path
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((60, 3)) * META["std"] + META["mean"]
+    return pd.DataFrame(values, pd.date_range("2024-02-27 05:00", periods=60, freq="h"), COLUMNS)
+
+
+def by_hand(model: ITransformer, window: pd.DataFrame) -> np.ndarray:
+    """Scale, forecast and undo the scaling without the inferencer."""
+    scaled = (window.to_numpy() - META["mean"]) / META["std"]
+    marks = time_features(window.index, "h")
+    with torch.no_grad():
+        forecast = model(*(torch.from_numpy(x.astype(np.float32))[None] for x in (scaled, marks)))[0]
+    return forecast.numpy() * META["std"] + META["mean"]
+
+
+def test_csv_table_and_array_give_the_same_forecast_in_original_units(model, checkpoint, table, tmp_path):
+    table.to_csv(tmp_path / "series.csv", index_label="date")
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    expected = by_hand(model, table[-24:])
+    sources = [tmp_path / "series.csv", table, table.reset_index(names="date")[["wind", "date", "price", "load"]]]
+    for forecast in inferencer(sources)["predictions"]:
+        np.testing.assert_allclose(forecast.values.to_numpy(), expected, rtol=1e-5)
+        assert list(forecast.values.columns) == COLUMNS
+        assert list(forecast.values.index) == list(pd.date_range("2024-02-29 17:00", periods=8, freq="h"))
+        assert forecast.truth is None
+        assert forecast.tokens == (*COLUMNS, "hour", "weekday", "day", "day of year")
+        assert forecast.attention.shape == (2, 2, 7, 7)
+
+
+def test_a_start_inside_the_file_gives_truth_and_errors(model, checkpoint, table):
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    forecasts = [inferencer(table, start=start)["predictions"][0] for start in (-8, 52, "2024-02-29 09:00")]
+    expected = by_hand(model, table[28:52])
+    for forecast in forecasts:
+        np.testing.assert_allclose(forecast.values.to_numpy(), expected, rtol=1e-5)
+        pd.testing.assert_frame_equal(forecast.truth, table[52:], check_names=False, check_freq=False)
+        error = expected - table[52:].to_numpy()
+        assert forecast.errors()["mse"] == pytest.approx((error**2).mean(), rel=1e-5)
+        assert forecast.errors()["baseline_mae"] == pytest.approx((table[52:] - table.iloc[51]).abs().to_numpy().mean())
+
+
+def test_truth_may_be_shorter_than_the_forecast(checkpoint, table):
+    forecast = ITransformerInferencer(config(), checkpoint, device="cpu")(table, start=-3)["predictions"][0]
+    assert len(forecast.truth) == 3
+    assert forecast.values.index[-1] == table.index[-1] + pd.Timedelta(hours=5)
+
+
+@pytest.mark.parametrize(("freq", "last"), [("MS", "2029-09-01"), ("B", "2024-05-31"), ("15min", None)])
+def test_dates_go_on_at_the_inferred_frequency(checkpoint, table, freq, last):
+    table.index = pd.date_range("2024-02-28" if freq == "B" else "2024-02-01", periods=60, freq=freq)
+    index = ITransformerInferencer(config(), checkpoint, device="cpu")(table)["predictions"][0].values.index
+    assert list(index) == list(pd.date_range(table.index[-1], periods=9, freq=freq)[1:])
+    assert last is None or index[-1] == pd.Timestamp(last)
+
+
+def test_array_without_time_features_is_indexed_by_row(checkpoint, table):
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu", dataset_meta={"time_features": False})
+    forecast = inferencer(table.to_numpy(), with_attention=False)["predictions"][0]
+    assert list(forecast.values.index) == list(range(60, 68))
+    assert list(forecast.values.columns) == COLUMNS
+    assert forecast.attention is None
+
+
+def test_official_file_works_and_says_that_it_knows_no_scaler(official, table):
+    with pytest.warns(UserWarning, match="does not say how its training data was scaled"):
+        forecast = ITransformerInferencer(config(), official, device="cpu")(table)["predictions"][0]
+    # use_norm makes the forecast follow the window, whatever the scaler
+    assert abs(forecast.values["wind"].mean() - table["wind"][-24:].mean()) < 100
+    assert forecast.tokens[-1] == "day of year"
+
+
+def test_official_file_with_a_given_scaler_equals_our_checkpoint(official, checkpoint, table):
+    ours = ITransformerInferencer(config(), checkpoint, device="cpu")(table)["predictions"][0]
+    theirs = ITransformerInferencer(config(), official, device="cpu", dataset_meta=META)(table)["predictions"][0]
+    pd.testing.assert_frame_equal(ours.values, theirs.values)
+
+
+def test_other_variates_are_forecast_when_asked_for(checkpoint, table):
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    other = table.assign(extra=table["load"] * 2).rename(columns={"wind": "sun"})
+    with pytest.raises(SeriesError, match=r"lacks 1 of the 3 columns .* wind.* fit_scaler=True"):
+        inferencer(other)
+    assert inferencer(other, fit_scaler=True)["predictions"][0].values.shape == (8, 4)
+
+
+def test_columns_beside_the_known_ones_are_left_out_with_a_warning(checkpoint, table):
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    with pytest.warns(UserWarning, match="1 columns that the model was not trained on"):
+        forecast = inferencer(table.assign(extra=1.0))["predictions"][0]
+    pd.testing.assert_frame_equal(forecast.values, inferencer(table)["predictions"][0].values)
+
+
+def test_files_are_written_and_drawn(checkpoint, table, tmp_path):
+    table.to_csv(tmp_path / "series.csv", index_label="date")
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    result = inferencer(tmp_path / "series.csv", out_dir=tmp_path / "out", start=-8)
+    files = result["visualization"][0]
+    assert [file.name for file in files] == ["series_forecast.csv", "series_forecast.png", "series_attention.png"]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files[1:])
+    written = pd.read_csv(files[0], index_col="date", parse_dates=True)
+    pd.testing.assert_frame_equal(written, result["predictions"][0].values, check_freq=False)
+    with pytest.raises(KeyError, match="sun"):
+        draw_forecast(result["predictions"][0], tmp_path / "x.png", columns=["sun"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("seq_len", 48), ("pred_len", 4), ("e_layers", 3), ("d_model", 32), ("n_heads", 4)]
+)
+def test_a_checkpoint_of_another_model_is_named(checkpoint, setting, value):
+    with pytest.raises(CheckpointMismatchError, match=f"{setting}: .* in the file, {value} in the config"):
+        ITransformerInferencer(config(**{setting: value}), checkpoint, device="cpu")
+
+
+def test_another_time_feature_setting_is_named(checkpoint):
+    other = config()
+    other.test_dataloader.dataset.time_features = False
+    with pytest.raises(CheckpointMismatchError, match="time_features: True in training, False now"):
+        ITransformerInferencer(other, checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t[:20], "20 rows come before the forecast, but the model reads seq_len=24"),
+        (
+            lambda t: t.assign(wind=t["wind"].where(t.index != t.index[7])),
+            "1 missing or infinite .* row 7, column 'wind'",
+        ),
+        (lambda t: t.assign(wind="strong"), "'wind' holds no numbers"),
+        (lambda t: t[::-1], "go backwards"),
+        (lambda t: t.reset_index(drop=True).assign(date="soon"), "holds no dates"),
+        (lambda t: t.to_numpy().astype(str), "give numbers"),
+    ],
+)
+def test_bad_input_is_named_with_the_fix(checkpoint, table, change, message):
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    with pytest.raises(SeriesError, match=message):
+        inferencer(change(table))
+
+
+def test_time_features_need_dates(checkpoint, table):
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    with pytest.raises(SeriesError, match="trained with time features"):
+        inferencer(table.reset_index(drop=True))
+
+
+def test_a_start_outside_the_input_is_refused(checkpoint, table):
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    with pytest.raises(SeriesError, match="outside"):
+        inferencer(table, start=61)
+
+
+def test_a_history_that_does_not_move_is_scaled_by_one():
+    constant = to_series(np.full((30, 2), 7.0))
+    with pytest.warns(UserWarning, match="scaled"):
+        _, mean, std = choose_scaler(constant, {}, fit=False)
+    assert mean.tolist() == [7.0, 7.0]
+    assert std.tolist() == [1.0, 1.0]

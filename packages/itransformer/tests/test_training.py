@@ -1,0 +1,203 @@
+"""Training and testing with the paper's recipe, on generated data and small models."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mm_itransformer.checkpoint import to_official
+from mmrepro import papers
+from mmrepro.checkpoint import CheckpointMismatchError, convert_file
+from mmrepro.engine import test as test_tool
+from mmrepro.safe_loading import load
+from mmrepro.testing import require_data, tiny
+from mmrepro.testing.resume import assert_resume_bit_equal
+
+ETTH1 = papers.find_config("itransformer", "itransformer_e2-d256_1xb32-10e_etth1-96to96")
+OWN_CSV = papers.find_config("itransformer", "itransformer_own-csv")
+
+
+def small(work_dir: Path, **changes) -> Config:
+    config = tiny(Config.fromfile(ETTH1))
+    config.work_dir = str(work_dir)
+    config.log_level = "ERROR"
+    config.merge_from_dict({key.replace("__", "."): value for key, value in changes.items()})
+    return config
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Config, Path]:
+    """A small training of three epochs: its config and its best checkpoint."""
+    config = small(tmp_path_factory.mktemp("trained"), train_cfg__max_epochs=3, optim_wrapper__optimizer__lr=3e-3)
+    Runner.from_cfg(copy.deepcopy(config)).train()
+    return config, next(Path(config.work_dir).glob("best_mse_*.pth"))
+
+
+@pytest.fixture
+def official(trained, tmp_path) -> Path:
+    """The same weights as an official file: a bare state dict."""
+    path = tmp_path / "checkpoint.pth"
+    torch.save(to_official(load(trained[1])["state_dict"]), path)
+    return path
+
+
+def evaluate(config: Config, checkpoint: Path, work_dir: Path) -> dict:
+    config = copy.deepcopy(config)
+    config.load_from, config.work_dir = str(checkpoint), str(work_dir)
+    return Runner.from_cfg(config).test()
+
+
+def test_training_beats_the_repeated_last_value_and_keeps_what_a_forecast_needs(trained, tmp_path):
+    config, best = trained
+    metrics = evaluate(config, best, tmp_path)
+    assert metrics["mse"] < 0.9 * metrics["baseline_mse"]
+    assert metrics["windows"] == 80 - 8 + 1
+    meta = load(best)["meta"]
+    assert meta["model"]["n_heads"] == 2
+    assert meta["dataset_meta"]["columns"] == ["x1", "x2", "x3", "x4", "x5"]
+    assert len(meta["dataset_meta"]["mean"]) == 5
+    assert meta["dataset_meta"]["time_features"] is True
+
+
+def test_two_evaluations_are_equal(trained, tmp_path):
+    assert evaluate(*trained, tmp_path) == evaluate(*trained, tmp_path)
+
+
+def test_test_batch_size_does_not_change_the_metrics(trained, tmp_path):
+    config, best = trained
+    other = copy.deepcopy(config)
+    other.test_dataloader.batch_size = 7
+    assert evaluate(other, best, tmp_path) == pytest.approx(evaluate(config, best, tmp_path), rel=1e-6)
+
+
+def test_the_tool_tests_official_files_and_converted_ones(trained, official, tmp_path):
+    config, best = trained
+    config.dump(tmp_path / "config.py")
+    convert_file("itransformer", official, tmp_path / "ours.safetensors", n_heads=2)
+    results = []
+    for checkpoint in (best, official, tmp_path / "ours.safetensors"):
+        out = tmp_path / "metrics.json"
+        arguments = [tmp_path / "config.py", checkpoint, "--out", out, "--work-dir", tmp_path / "work"]
+        test_tool.main("itransformer", [str(argument) for argument in arguments])
+        results.append(json.loads(out.read_text()))
+    assert results[0] == results[1] == results[2]
+    assert results[0] == evaluate(config, best, tmp_path)
+
+
+def test_training_goes_on_from_an_official_file(trained, official, tmp_path):
+    config = small(tmp_path, optim_wrapper__optimizer__lr=0.0, load_from=str(official))
+    runner = Runner.from_cfg(config)
+    model = runner.train()
+    expected = load(trained[1])["state_dict"]
+    assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("seq_len", 32), ("pred_len", 12), ("d_model", 32), ("e_layers", 3), ("use_norm", False)]
+)
+@pytest.mark.parametrize("stage", ["test", "train"])
+def test_a_checkpoint_of_another_setting_is_refused_by_name(trained, tmp_path, stage, setting, value):
+    changes = {f"model__{setting}": value}
+    if setting.endswith("_len"):
+        changes |= {f"{split}_dataloader__dataset__{setting}": value for split in ("train", "val", "test")}
+    runner = Runner.from_cfg(small(tmp_path, load_from=str(trained[1]), **changes))
+    with pytest.raises(CheckpointMismatchError, match=rf"{setting}: .* in the file, {value} in the config") as refused:
+        getattr(runner, stage)()
+    assert trained[1].name in str(refused.value)
+
+
+def test_another_horizon_is_fine_tuned_when_the_config_says_so(trained, tmp_path):
+    lengths = {f"{split}_dataloader__dataset__pred_len": 12 for split in ("train", "val", "test")}
+    config = small(tmp_path, load_from=str(trained[1]), model__pred_len=12, **lengths)
+    config.custom_hooks[0].ignore = ["pred_len"]
+    config.custom_hooks[1].ignore = ["head.proj"]
+    Runner.from_cfg(config).train()
+
+
+@pytest.mark.parametrize("stage", ["test", "train"])
+def test_other_time_features_are_refused_by_name(trained, tmp_path, stage):
+    changes = {f"{split}_dataloader__dataset__time_features": False for split in ("train", "val", "test")}
+    runner = Runner.from_cfg(small(tmp_path, load_from=str(trained[1]), **changes))
+    with pytest.raises(CheckpointMismatchError, match=r"time_features: True .* False"):
+        getattr(runner, stage)()
+
+
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path):
+    config = small(tmp_path, train_cfg__max_epochs=2)
+    assert_resume_bit_equal(config, tmp_path, kill_at=[23], num_workers=(0, 2), checkpoint_every=9)
+
+
+def test_the_recipe_is_the_official_one():
+    config = Config.fromfile(ETTH1)
+    assert dict(config.optim_wrapper.optimizer) == {
+        "type": "Adam",
+        "lr": 1e-4,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0,
+    }
+    assert "clip_grad" not in config.optim_wrapper
+    assert config.train_cfg.max_epochs == 10
+    assert config.default_hooks.checkpoint.save_best == "mse"
+    loaders = {name: config[f"{name}_dataloader"] for name in ("train", "val", "test")}
+    assert {name: (x.batch_size, x.drop_last, x.sampler.shuffle) for name, x in loaders.items()} == {
+        "train": (32, True, True),
+        "val": (32, True, True),
+        "test": (256, False, False),
+    }
+    assert config.randomness.seed == 2023
+
+
+@pytest.mark.parametrize("config", papers.configs("itransformer"), ids=lambda path: path.stem)
+def test_model_and_data_sets_agree_on_the_lengths(config):
+    config = Config.fromfile(config)
+    for split in ("train", "val", "test"):
+        dataset = config[f"{split}_dataloader"].dataset
+        assert (dataset.seq_len, dataset.pred_len) == (config.model.seq_len, config.model.pred_len)
+        assert dataset.split == split
+
+
+def test_the_template_for_own_data_has_the_settings_of_the_others():
+    template, base = Config.fromfile(OWN_CSV), Config.fromfile(ETTH1)
+    for key in ("train_cfg", "val_cfg", "test_cfg", "param_scheduler", "auto_scale_lr", "custom_hooks", "randomness"):
+        assert template[key] == base[key], key
+    assert template.optim_wrapper.optimizer.lr == base.optim_wrapper.optimizer.lr
+    for name, hook in template.default_hooks.items():
+        assert hook == base.default_hooks[name]
+
+
+def test_training_on_an_own_csv_file(tmp_path):
+    import numpy as np
+    import pandas as pd
+
+    dates = pd.date_range("2024-01-01", periods=400, freq="15min")
+    waves = np.sin(np.arange(400)[:, None] / [3, 5, 9]) + 5
+    pd.DataFrame(waves, dates, ["a", "b", "c"]).to_csv(tmp_path / "own.csv", index_label="date")
+    config = Config.fromfile(OWN_CSV)
+    lengths = {
+        f"{s}_dataloader.dataset.{k}": v
+        for s in ("train", "val", "test")
+        for k, v in (("seq_len", 24), ("pred_len", 8))
+    }
+    files = {f"{split}_dataloader.dataset.file": str(tmp_path / "own.csv") for split in ("train", "val", "test")}
+    model = {"model.d_model": 32, "model.d_ff": 32, "model.seq_len": 24, "model.pred_len": 8}
+    config.merge_from_dict({**lengths, **files, **model, "train_cfg.max_epochs": 1, "optim_wrapper.optimizer.lr": 3e-3})
+    config.work_dir, config.log_level = str(tmp_path / "work"), "ERROR"
+    runner = Runner.from_cfg(config)
+    runner.train()
+    assert next(Path(config.work_dir).glob("best_mse_*.pth")).is_file()
+
+
+def test_repeating_the_last_value_on_etth1_gives_the_known_errors(tmp_path):
+    require_data("etth1")
+    config = Config.fromfile(ETTH1)
+    config.merge_from_dict({"model.d_model": 8, "model.d_ff": 8})
+    config.work_dir, config.log_level = str(tmp_path), "ERROR"
+    metrics = Runner.from_cfg(config).test()
+    assert metrics["baseline_mse"] == pytest.approx(1.294, abs=5e-4)
+    assert metrics["baseline_mae"] == pytest.approx(0.713, abs=5e-4)
+    assert metrics["windows"] == 2785

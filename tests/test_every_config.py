@@ -1,0 +1,101 @@
+"""Every config of every package: it loads by itself, its model has the stated size, and its tiny version behaves.
+
+The tiny version (the config's own ``tiny`` hints) trains on generated data, so nothing here needs a data set.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
+
+from mmrepro.testing import tiny
+
+
+@cache
+def reported(package: Path) -> dict[str, dict]:
+    index = yaml.safe_load((package / "model-index.yml").read_text(encoding="utf-8"))
+    files = [yaml.safe_load((package / file).read_text(encoding="utf-8")) for file in index["Import"]]
+    return {model["Name"]: model for file in files for model in file["Models"]}
+
+
+def build(config: Config) -> torch.nn.Module:
+    init_default_scope(config.default_scope)
+    return MODELS.build(config.model)
+
+
+def first_batch(config: Config, size: int = 4) -> dict:
+    """Return the first ``size`` samples as the training loop would hand them over, in the data set's order."""
+    loader = dict(config.train_dataloader, batch_size=size, sampler=dict(type="DefaultSampler", shuffle=False))
+    return next(iter(Runner.build_dataloader(loader, seed=0)))
+
+
+def losses(model: torch.nn.Module, batch: dict) -> torch.Tensor:
+    data = model.data_preprocessor(batch, training=True)
+    return model.parse_losses(model(**data, mode="loss"))[0]
+
+
+@pytest.fixture
+def small(config):
+    """The tiny version of a config; dropout is off so that two passes can be compared."""
+    settings = tiny(Config.fromfile(config))
+    if "dropout" in settings.model:
+        settings.model.dropout = 0.0
+    torch.manual_seed(0)
+    return settings
+
+
+def test_the_head_says_what_it_is_and_how_to_run_it(config):
+    head = [line for line in config.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert len(head) >= 3
+    assert any(command in line for line in head for command in ("mim train", "mmrepro quickstart"))
+
+
+def test_it_brings_its_own_imports(config):
+    assert Config.fromfile(config).custom_imports["imports"]
+
+
+def test_the_model_has_the_reported_size(config):
+    package = config.parents[2]
+    listed = reported(package).get(config.stem)
+    with torch.device("meta"):
+        model = build(Config.fromfile(config))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    assert parameters == listed["Metadata"]["Parameters"] if listed else parameters > 0
+
+
+def test_every_parameter_gets_a_finite_gradient(small):
+    model = build(small).train()
+    loss = losses(model, first_batch(small))
+    loss.backward()
+    assert torch.isfinite(loss)
+    without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    broken = [name for name, p in model.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
+    assert (without, broken) == ([], [])
+
+
+def test_activation_checkpointing_changes_nothing(small):
+    batch, results = first_batch(small), []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        model = build(Config(dict(small, model=dict(small.model, with_cp=with_cp)))).train()
+        loss = losses(model, batch)
+        loss.backward()
+        results.append([loss.detach(), *(parameter.grad for parameter in model.parameters())])
+    for plain, checkpointed in zip(*results, strict=True):
+        torch.testing.assert_close(checkpointed, plain, rtol=1e-6, atol=1e-7)
+
+
+def test_saved_and_loaded_is_the_same_model(small, tmp_path):
+    model, other = build(small).eval(), build(small).eval()
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    other.load_state_dict(torch.load(tmp_path / "weights.pth", weights_only=True))
+    batch = first_batch(small)
+    with torch.no_grad():
+        assert losses(other, batch) == losses(model, batch)
