@@ -132,5 +132,5 @@ def test_every_row_has_a_config_and_every_config_is_a_row_or_says_why(package):
     listed = {model["Name"] for model in models}
     unlisted = {path for path in (package / "configs" / package.name).rglob("*.py") if path.stem not in listed}
     assert [
-        path.name for path in unlisted if "not a reported row" not in path.read_text(encoding="utf-8").lower()
+        path.name for path in unlisted if "not a row of the paper" not in path.read_text(encoding="utf-8").lower()
     ] == []

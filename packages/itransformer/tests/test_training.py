@@ -1,9 +1,12 @@
 """Training and testing with the paper's recipe, on generated data and small models."""
 
 import copy
+import itertools
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from mmengine.config import Config
@@ -15,16 +18,21 @@ from mmrepro.checkpoint import CheckpointMismatchError, convert_file
 from mmrepro.engine import test as test_tool
 from mmrepro.safe_loading import load
 from mmrepro.testing import require_data, tiny
+from mmrepro.testing.distributed import assert_mim_two_ranks_train, assert_two_ranks_equal_one
 from mmrepro.testing.resume import assert_resume_bit_equal
 
 ETTH1 = papers.find_config("itransformer", "itransformer_e2-d256_1xb32-10e_etth1-96to96")
 OWN_CSV = papers.find_config("itransformer", "itransformer_own-csv")
 
 
+NUMBER = itertools.count()
+
+
 def small(work_dir: Path, **changes) -> Config:
     config = tiny(Config.fromfile(ETTH1))
     config.work_dir = str(work_dir)
     config.log_level = "ERROR"
+    config.experiment_name = f"small_{next(NUMBER)}"  # mmengine keeps one logger per name
     config.merge_from_dict({key.replace("__", "."): value for key, value in changes.items()})
     return config
 
@@ -48,6 +56,7 @@ def official(trained, tmp_path) -> Path:
 def evaluate(config: Config, checkpoint: Path, work_dir: Path) -> dict:
     config = copy.deepcopy(config)
     config.load_from, config.work_dir = str(checkpoint), str(work_dir)
+    config.experiment_name = f"evaluation_{next(NUMBER)}"
     return Runner.from_cfg(config).test()
 
 
@@ -131,6 +140,14 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path):
     assert_resume_bit_equal(config, tmp_path, kill_at=[23], num_workers=(0, 2), checkpoint_every=9)
 
 
+def test_two_processes_average_to_the_gradients_of_one(tmp_path):
+    assert_two_ranks_equal_one(small(tmp_path), tmp_path, changes={"model.dropout": 0.0})
+
+
+def test_mim_trains_with_two_processes_that_stay_equal(tmp_path):
+    assert_mim_two_ranks_train("itransformer", small(tmp_path), tmp_path)
+
+
 def test_the_recipe_is_the_official_one():
     config = Config.fromfile(ETTH1)
     assert dict(config.optim_wrapper.optimizer) == {
@@ -171,9 +188,6 @@ def test_the_template_for_own_data_has_the_settings_of_the_others():
 
 
 def test_training_on_an_own_csv_file(tmp_path):
-    import numpy as np
-    import pandas as pd
-
     dates = pd.date_range("2024-01-01", periods=400, freq="15min")
     waves = np.sin(np.arange(400)[:, None] / [3, 5, 9]) + 5
     pd.DataFrame(waves, dates, ["a", "b", "c"]).to_csv(tmp_path / "own.csv", index_label="date")

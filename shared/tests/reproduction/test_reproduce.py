@@ -149,6 +149,7 @@ def test_a_missing_data_set_is_downloaded_on_request(fake_paper, settings, monke
 
 def test_a_wrong_data_file_fails_the_row(fake_paper, settings, monkeypatch, tmp_path):
     needing(fake_paper, "Data: etth1")
+    monkeypatch.delenv("MMREPRO_DATA_ROOT", raising=False)
     (tmp_path / "ETTh1.csv").write_text("date,OT\n")
     outcome = reproduce("fake", replace(settings, data_root=tmp_path), pattern="fake_a", tiers=["train"], seeds=(1,))[0]
     assert outcome.state == "failed"

@@ -1,6 +1,6 @@
-# A template for a CSV file of your own: a header line, a column `date`, and one column of numbers per series.
-# The first 70 % of the rows train, the next 10 % choose the best epoch, the last 20 % test. It needs no other file: copy
-# it anywhere, change what stands between the lines, then
+# Not a row of the paper: a template for a CSV file of your own, with a header line, a column `date`, and one column of
+# numbers per series. The first 70 % of the rows train, the next 10 % choose the best epoch, the last 20 % test. It needs
+# no other file: copy it anywhere, change what stands between the lines, then
 #
 #   mim train mmrepro-itransformer path/to/your_copy.py
 #

@@ -10,10 +10,26 @@ class UserError(Exception):
     """What was asked for cannot be done; the message says why and what to do."""
 
 
+class NonFiniteError(ArithmeticError):
+    """A loss, a gradient or a weight is NaN or infinite; the message names it and the files that were kept."""
+
+
 @contextmanager
 def in_one_line() -> Iterator[None]:
     """End the process with status 1 and one line on the standard error where the cause is the user's."""
     try:
         yield
-    except UserError as error:
+    except _faults_of_the_user() as error:
         raise SystemExit(f"error: {error}") from error
+
+
+def _faults_of_the_user() -> tuple[type[Exception], ...]:
+    """Return the exceptions of all parts of the core that name a fault and its fix; asked for when something failed."""
+    from mmrepro.datasets.registry import DataCorruptError
+    from mmrepro.datasets.series import SeriesError
+    from mmrepro.key_rules import CheckpointMismatchError
+    from mmrepro.papers import PaperNotFoundError
+    from mmrepro.safe_loading import CheckpointError
+
+    faults = (UserError, FileNotFoundError, PaperNotFoundError, DataCorruptError, SeriesError)
+    return (*faults, CheckpointMismatchError, CheckpointError, NonFiniteError)

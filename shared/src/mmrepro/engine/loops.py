@@ -18,6 +18,7 @@ from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from . import random_state
+from .errors import UserError
 from .seeded_data import seeded_dataloader
 
 
@@ -28,7 +29,7 @@ class ResumableLoop:
         super().__init__(runner, seeded_dataloader(dataloader, runner.seed), **kwargs)
         if len(self.dataloader) == 0:
             batches = self.dataloader.batch_sampler
-            raise ValueError(
+            raise UserError(
                 f"the training data gives no batch: {len(self.dataloader.dataset)} samples, batch size "
                 f"{batches.batch_size}, drop_last={batches.drop_last}"
             )
@@ -105,7 +106,7 @@ class ResumableEpochLoop(ResumableLoop, EpochBasedTrainLoop):
         kwargs: ``max_epochs``, ``val_begin``, ``val_interval``, ``dynamic_intervals`` as in mmengine.
 
     Raises:
-        ValueError: the training data gives no batch.
+        UserError: the training data gives no batch.
     """
 
     def run(self) -> Any:
@@ -144,7 +145,7 @@ class ResumableIterLoop(ResumableLoop, IterBasedTrainLoop):
         kwargs: ``max_iters``, ``val_begin``, ``val_interval``, ``dynamic_intervals`` as in mmengine.
 
     Raises:
-        ValueError: the training data gives no batch.
+        UserError: the training data gives no batch.
     """
 
     def __init__(self, runner: Any, dataloader: dict, **kwargs: Any) -> None:

@@ -17,10 +17,7 @@ from torch import nn
 
 from . import random_state
 from .checkpoint_hook import latest_checkpoint
-
-
-class NonFiniteError(ArithmeticError):
-    """A loss, a gradient or a weight is NaN or infinite; the message names it and the files that were kept."""
+from .errors import NonFiniteError
 
 
 @HOOKS.register_module()

@@ -82,7 +82,8 @@ def assert_resume_bit_equal(
     changes = dict(changes or {})
     if checkpoint_every is not None:
         changes |= {"default_hooks.checkpoint.by_epoch": False, "default_hooks.checkpoint.interval": checkpoint_every}
-    kills = sorted([(at, False) for at in kill_at] + [(at, True) for at in kill_in_validation_at])
+    kills = [(at, False) for at in kill_at] + [(at, True) for at in kill_in_validation_at]
+    kills.sort(key=lambda kill: (kill[0], not kill[1]))  # a validation comes before the next iteration
     left_alone = work_dir / "left_alone"
     reference = None
     for workers in num_workers:
