@@ -81,6 +81,11 @@ def test_repeated_windows_are_refused_with_the_fix():
         evaluate(8, [*range(WINDOWS), 0])
 
 
+def test_details_and_the_dropped_protocol_exclude_each_other():
+    with pytest.raises(ValueError, match="drop_last_batch"):
+        ForecastMetric(drop_last_batch=16, by_step=True)
+
+
 def test_nothing_to_count_is_an_error():
     with pytest.raises(ValueError, match="no window"):
         evaluate(8, drop_last_batch=64)
@@ -97,6 +102,7 @@ def test_two_processes_give_what_one_gives(tmp_path):
         assert by_step == [pytest.approx(whole.pop(key), rel=1e-12) for key in ("mse_by_step", "mae_by_step")]
         assert results["all"] == whole
         assert results["dropped"] == evaluate(16, drop_last_batch=16)
+        assert results["uneven"] == evaluate(16, [*range(12), *range(12, 20, 2)])
 
 
 def evaluate_as(rank: int, port: str, folder: str) -> None:
@@ -105,6 +111,8 @@ def evaluate_as(rank: int, port: str, folder: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
     own = range(rank, WINDOWS, 2)
     results = {"all": evaluate(4, own, by_step=True), "dropped": evaluate(4, own, drop_last_batch=16)}
+    # A training loader that drops its last batch can leave one process a whole batch less.
+    results["uneven"] = evaluate(2, own[: (10, 6)[rank]])
     torch.save(results, f"{folder}/{rank}.pth")
     torch.distributed.destroy_process_group()
 

@@ -34,7 +34,10 @@ SETTINGS = {
         toy.config,
         {**EVERY_3, "train_dataloader__sampler": dict(type="GlobalGeneratorSampler", _delete_=True)},
     ),
-    "epochs, no seed given": (toy.config, {**EVERY_3, "randomness": dict(seed=None)}),
+    "epochs, gradients accumulate over two iterations": (
+        toy.config,
+        {**EVERY_3, "optim_wrapper__accumulative_counts": 2},
+    ),
     "iterations, infinite sampler": (toy.config, {"by_epoch": False, "default_hooks__checkpoint__interval": 3}),
     "iterations, finite sampler": (
         toy.config,
@@ -59,6 +62,13 @@ def test_interrupted_anywhere(setting, train, tmp_path):
         train(make(**changes), tmp_path / "killed", resume=True, interrupt=point)
     train(make(**changes), tmp_path / "killed", resume=True)
     assert differences(reference, final_state(tmp_path / "killed")) == [], points
+
+
+def test_the_seed_comes_from_the_checkpoint(train, tmp_path):
+    train(toy.config(**EVERY_3), tmp_path / "left_alone")
+    train(toy.config(**EVERY_3), tmp_path / "killed", interrupt=(8, False))
+    train(toy.config(**EVERY_3, randomness=dict(seed=None)), tmp_path / "killed", resume=True)
+    assert differences(final_state(tmp_path / "left_alone"), final_state(tmp_path / "killed")) == []
 
 
 def test_killed_processes_with_0_and_2_workers(tmp_path):

@@ -144,7 +144,6 @@ class ITransformerInferencer(BaseInferencer):
         preds: list[Forecast],
         out_dir: str | Path | None = None,
         columns: Sequence[str] | None = None,
-        show: bool = False,
     ) -> list[list[Path]]:
         """Write the table and the drawings of each forecast into ``out_dir`` and return their paths."""
         if out_dir is None:

@@ -14,8 +14,10 @@ from typing import Any
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from torch import nn
 
 from . import random_state
 from .errors import UserError
@@ -40,8 +42,12 @@ class ResumableLoop:
 
     def resume_state(self) -> dict:
         """Return what resuming needs beside mmengine's own state, in inert types; every process must call it."""
+        accumulated = {
+            name: weight.grad.cpu() for name, weight in self._model().named_parameters() if weight.grad is not None
+        }
         return {
             "random": all_gather_object(self._before_validation or random_state.capture()),
+            "gradients": all_gather_object(accumulated),  # empty but in the middle of an accumulation
             "batches_done": self._batches_done,
             "validated": self._before_validation is not None,
             "seed": self.dataloader.batch_sampler.seed,
@@ -70,6 +76,9 @@ class ResumableLoop:
         states = self._loaded["random"]
         if len(states) == get_world_size():
             random_state.restore(states[get_rank()])
+            weights = dict(self._model().named_parameters())
+            for name, gradient in self._loaded["gradients"][get_rank()].items():
+                weights[name].grad = gradient.to(weights[name].device)
         else:
             print_log(
                 f"the checkpoint was written by {len(states)} processes and is resumed by {get_world_size()}: the "
@@ -78,6 +87,9 @@ class ResumableLoop:
                 level=logging.WARNING,
             )
         return not self._loaded["validated"]
+
+    def _model(self) -> nn.Module:
+        return self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
 
     def _batches(self, epoch: int) -> Iterator[Any]:
         """Return an iterator over the batches of a pass that are not done yet."""

@@ -11,7 +11,7 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from torch import nn
 
@@ -40,10 +40,8 @@ class NonFiniteGuardHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Put the check of the gradients in front of the optimizer's step."""
-        wrapper = runner.optim_wrapper
-        for each in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
-            if not hasattr(each, "loss_scaler"):
-                self._check_before_step(runner, each)
+        if not hasattr(runner.optim_wrapper, "loss_scaler"):
+            self._check_before_step(runner, runner.optim_wrapper)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Keep the batch at hand."""

@@ -117,10 +117,18 @@ def assert_two_ranks_equal_one(
         assert path.is_file(), f"no step was made:\n{output[-4000:]}"
     one, two = (torch.load(gradients[processes], weights_only=True) for processes in (1, 2))
     assert one.keys() == two.keys(), f"only one of them has a gradient: {sorted(one.keys() ^ two.keys())}"
-    least = floor * max(gradient.abs().max().item() for gradient in one.values())
-    errors = {name: ((two[name] - one[name]).abs().max() / one[name].abs().max().clamp(min=least)).item() for name in one}
+    errors = gradient_errors(one, two, floor)
     wrong = [f"{name} by {error:.1e}" for name, error in errors.items() if not error <= tolerance]
     assert not wrong, f"two processes do not average to the gradients of one: {', '.join(wrong)}"
+
+
+def gradient_errors(
+    one: Mapping[str, torch.Tensor], two: Mapping[str, torch.Tensor], floor: float
+) -> dict[str, float]:
+    """Return the error of each gradient, as :func:`assert_two_ranks_equal_one` measures it."""
+    largest = {name: gradient.abs().max().item() for name, gradient in one.items()}
+    least = floor * max(largest.values())
+    return {name: (two[name] - one[name]).abs().max().item() / max(largest[name], least) for name in one}
 
 
 def assert_mim_two_ranks_train(

@@ -14,7 +14,7 @@ val_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
     drop_last=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
+    sampler=dict(type="DefaultSampler", shuffle=True, round_up=False),
     collate_fn=dict(type="identity_collate"),
     dataset=dict(split="val", seq_len=96, pred_len=96),
 )

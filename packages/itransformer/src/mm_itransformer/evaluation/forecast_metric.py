@@ -28,7 +28,12 @@ class ForecastMetric(BaseMetric):
         by_step: add ``mse_by_step`` and ``mae_by_step``, a list with one number per forecast step.
         by_variate: add ``mse_by_variate`` and ``mae_by_variate``, a list with one number per series.
         prefix: put before each key with a ``/``.
+
+    Raises:
+        ValueError: ``drop_last_batch`` together with ``by_step`` or ``by_variate``.
     """
+
+    default_prefix = ""  # none, and mmengine does not warn of it
 
     def __init__(
         self,
@@ -38,16 +43,18 @@ class ForecastMetric(BaseMetric):
         prefix: str | None = None,
     ):
         super().__init__(prefix=prefix)
+        if drop_last_batch and (by_step or by_variate):
+            raise ValueError("by_step and by_variate count every window: leave drop_last_batch out")
         self.drop_last_batch = drop_last_batch
         self.by_step = by_step
         self.by_variate = by_variate
         self._details: Tensor | None = None
-        self._elements = 0
+        self._shape = (0, 0)  # steps and variates of a window
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add a batch of the model's ``predict`` output: ``forecast`` and ``target`` (S, V), ``last`` (V,)."""
         forecast, target, last = (torch.stack([s[k] for s in data_samples]) for k in ("forecast", "target", "last"))
-        self._elements = target[0].numel()
+        self._shape = tuple(target.shape[1:])
         baseline = window_sums(last[:, None].expand_as(target), target)
         self.results.append(torch.cat([window_sums(forecast, target), baseline[:, :2]], dim=1))
         if self.by_step or self.by_variate:
@@ -70,20 +77,21 @@ class ForecastMetric(BaseMetric):
                 f"{len(sums)} windows were evaluated, but the data set has {size}: the sampler fills up the last round "
                 "of processes with repeats. Set sampler=dict(type='DefaultSampler', shuffle=False, round_up=False)"
             )
-        details, self._details = self._details, None
         self.results.clear()
+        details, self._details = self._details, None
         if self.drop_last_batch:
             sums = sums[: len(sums) // self.drop_last_batch * self.drop_last_batch]
         if not len(sums):
             raise ValueError("no window was evaluated: the data set, or what drop_last_batch leaves of it, is empty")
         metrics = self.compute_metrics(sums)
-        if details is not None:
-            metrics |= self._details_of(details, len(sums))
+        if self.by_step or self.by_variate:
+            metrics |= self._details_of(details, sums)
         return {f"{self.prefix}/{k}" if self.prefix else k: v for k, v in metrics.items()}
 
     def compute_metrics(self, results: Tensor) -> dict[str, float]:
         """Turn the sums of each window (W, 6) into the mean errors."""
-        means = (results.sum(0) / (len(results) * self._elements)).tolist()
+        steps, variates = self._shape
+        means = (results.sum(0) / (len(results) * steps * variates)).tolist()
         squared, absolute, relative, relative_squared = means[: len(SUMS)]
         return {
             "mse": squared,
@@ -106,21 +114,19 @@ class ForecastMetric(BaseMetric):
         if processes == 1:
             return own
         own = own.to(dist.get_comm_device(dist.get_default_group()))
-        shape = torch.tensor([len(own), self._elements], device=own.device)
-        shapes = dist.all_gather(shape)
-        self._elements = int(max(s[1] for s in shapes))
-        everything = own.new_zeros(int(sum(s[0] for s in shapes)), own.shape[1])
-        everything[rank::processes] = own
+        facts = torch.stack(dist.all_gather(torch.tensor([len(own), *self._shape], device=own.device)))
+        counts, self._shape = facts[:, 0], tuple(facts[:, 1:].amax(0).tolist())
+        rounds = torch.arange(int(counts.max()), device=own.device)
+        everything = own.new_zeros(len(rounds), processes, own.shape[1])
+        everything[: len(own), rank] = own
         dist.all_reduce(everything)
-        return everything
+        return everything[rounds[:, None] < counts]
 
-    def _details_of(self, details: Tensor, windows: int) -> dict[str, list[float]]:
-        """Turn the sums over windows (2, S, V) into lists by step and by variate."""
-        if self.drop_last_batch:
-            raise ValueError("by_step and by_variate count every window: leave drop_last_batch out")
-        details = details.clone()
+    def _details_of(self, details: Tensor | None, sums: Tensor) -> dict[str, list[float]]:
+        """Turn one process's sums over windows (2, S, V) into lists by step and by variate over all processes."""
+        details = sums.new_zeros(2, *self._shape) if details is None else details.to(sums.device)
         dist.all_reduce(details)
-        mse, mae = details / windows
+        mse, mae = details / len(sums)
         by_step = {"mse_by_step": mse.mean(1).tolist(), "mae_by_step": mae.mean(1).tolist()} if self.by_step else {}
         by_variate = {"mse_by_variate": mse.mean(0).tolist(), "mae_by_variate": mae.mean(0).tolist()}
         return by_step | (by_variate if self.by_variate else {})
