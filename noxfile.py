@@ -94,12 +94,21 @@ def tests_oldest(session: nox.Session) -> None:
 def upstream(session: nox.Session) -> None:
     """Run with the dormant upstream mmengine and mim instead of the maintained distributions."""
     editable = [part for folder in PAPERS.values() for part in ("-e", str(folder))]
-    session.install("--no-sources", "-e", str(CORE), *editable, "mmengine==0.10.7", "setuptools<82", *groups("test"))
+    session.install(
+        "--no-sources",
+        "-e",
+        str(CORE),
+        *editable,
+        "mmengine==0.10.7",
+        "openmim==0.3.9",
+        "setuptools<82",
+        *groups("test"),
+    )
     session.run("python", "-m", "pytest", "shared/tests", "packages", *session.posargs, env=environment(session))
 
 
 @nox.session
-@nox.parametrize("paper", list(PAPERS))
+@nox.parametrize("paper", [nox.param(name, id=name) for name in PAPERS])
 def package(session: nox.Session, paper: str) -> None:
     """Install one paper alone, from wheels, and run its own tests."""
     wheels = build_wheels(session)
@@ -109,7 +118,7 @@ def package(session: nox.Session, paper: str) -> None:
 
 
 @nox.session
-@nox.parametrize("install", ["wheel", "editable"])
+@nox.parametrize("install", [nox.param(kind, id=kind) for kind in ("wheel", "editable")])
 def mim(session: nox.Session, install: str) -> None:
     """Run mim train, test, search, run and gridsearch with every paper."""
     if install == "wheel":

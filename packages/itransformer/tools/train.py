@@ -1,3 +1,5 @@
+"""Trains iTransformer, as the command line says."""
+
 from mmrepro.engine.train import main
 
 if __name__ == "__main__":

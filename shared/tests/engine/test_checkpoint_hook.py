@@ -54,7 +54,11 @@ def test_the_old_checkpoint_is_deleted_when_the_new_one_and_the_pointer_are_whol
 
 def test_two_checkpoints_and_the_best_are_kept(train, tmp_path):
     train(toy.config(), tmp_path)
-    assert sorted(path.name for path in tmp_path.glob("*.pth*")) == ["best_mse_epoch_5.pth", "epoch_4.pth", "epoch_5.pth"]
+    assert sorted(path.name for path in tmp_path.glob("*.pth*")) == [
+        "best_mse_epoch_5.pth",
+        "epoch_4.pth",
+        "epoch_5.pth",
+    ]
 
 
 def test_the_file_needs_no_global_of_ours(train, tmp_path):

@@ -1,5 +1,6 @@
 """The command line: what it accepts, what it says when the user is wrong, and what it does with the options."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from mmrepro.engine.checkpoint_hook import latest_checkpoint
 from mmrepro.engine.errors import UserError
 from mmrepro.testing import toy
 
+_names = itertools.count()
+
 
 @pytest.fixture
 def toy_file(tmp_path):
@@ -21,10 +24,16 @@ def toy_file(tmp_path):
     return path
 
 
+def run(tool, *arguments):
+    """Call an entry point; runs of the same second in one process would share their log and message hub."""
+    name = f"experiment_name=run_{next(_names)}"
+    tool.main(argv=[*(str(argument) for argument in arguments), "--cfg-options", name])
+
+
 @pytest.fixture
 def trained(toy_file, tmp_path):
     """The work directory of a run through the entry point."""
-    train.main(argv=[str(toy_file), "--work-dir", str(tmp_path / "run")])
+    run(train, toy_file, "--work-dir", tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -60,13 +69,16 @@ def test_help_needs_neither_torch_nor_mmengine(tool):
         (["{toy}", "--launcher", "mpi"], "--launcher mpi needs an accelerator"),
         (["{toy}", "--launcher", "pytorch"], "--launcher pytorch without RANK, WORLD_SIZE"),
         (["{broken}"], "broken.py: "),
+        (["{foreign}"], "foreign.py: No module named 'mm_nowhere'. Is the package installed"),
     ],
 )
 def test_the_fault_of_a_user_is_one_line(arguments, message, toy_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     (tmp_path / "broken.py").write_text("model = dict(type=\n")
-    filled = [each.format(toy=toy_file, broken=tmp_path / "broken.py") for each in arguments]
+    (tmp_path / "foreign.py").write_text("custom_imports = dict(imports=['mm_nowhere'], allow_failed_imports=False)")
+    files = {"toy": toy_file, "broken": tmp_path / "broken.py", "foreign": tmp_path / "foreign.py"}
+    filled = [each.format(**files) for each in arguments]
     with pytest.raises(SystemExit) as stop:
         train.main(argv=filled)
     assert str(stop.value).startswith("error: ")
@@ -109,31 +121,32 @@ def test_cfg_options_are_merged():
 
 def test_training_and_its_options(trained, toy_file, tmp_path):
     assert latest_checkpoint(trained).name == "epoch_2.pth"
-    arguments = [str(toy_file), "--work-dir", str(tmp_path / "other"), "--seed", "9", "--amp", "--auto-scale-lr"]
-    train.main(argv=[*arguments, "--cfg-options", "train_dataloader.batch_size=16"])
+    options = ["--seed", "9", "--amp", "--auto-scale-lr", "--cfg-options", "train_dataloader.batch_size=16"]
+    run(train, toy_file, "--work-dir", tmp_path / "other", *options)
     dumped = Config.fromfile(tmp_path / "other" / "toy_config.py")
     assert dumped.randomness.seed == 9
     assert dumped.optim_wrapper.type == "BFloat16OptimWrapper"
     assert dumped.optim_wrapper.optimizer.lr == pytest.approx(0.02)
     log = next((tmp_path / "other").glob("*/*.log")).read_text()
-    assert "the learning rate goes from 0.01 to 0.02, since 1 process(es) x 16 samples = a batch of 16, and it is" in log
+    assert (
+        "the learning rate goes from 0.01 to 0.02, since 1 process(es) x 16 samples = a batch of 16, and it is" in log
+    )
 
 
 def test_resume_goes_on_or_starts(trained, toy_file):
-    options = ["--cfg-options", "train_cfg.max_epochs=3"]
-    train.main(argv=[str(toy_file), "--work-dir", str(trained), *options, "--resume"])
+    run(train, toy_file, "--work-dir", trained, "--resume", "--cfg-options", "train_cfg.max_epochs=3")
     logs = sorted(path.read_text() for path in trained.glob("*/*.log"))
     assert any("resumed epoch: 2, iter: 10" in log for log in logs)
     assert latest_checkpoint(trained).name == "epoch_3.pth"
     fresh = trained.with_name("fresh")
-    train.main(argv=[str(toy_file), "--work-dir", str(fresh), "--resume", "auto"])
+    run(train, toy_file, "--work-dir", fresh, "--resume", "auto")
     assert latest_checkpoint(fresh).name == "epoch_2.pth"
 
 
 def test_metrics_are_written_as_json(trained, toy_file, tmp_path):
     out = tmp_path / "new" / "metrics.json"
     best = next(trained.glob("best_*.pth"))
-    test.main(argv=[str(toy_file), str(best), "--work-dir", str(tmp_path / "test"), "--out", str(out)])
+    run(test, toy_file, best, "--work-dir", tmp_path / "test", "--out", out)
     assert json.loads(out.read_text()) == {"mse": pytest.approx(4.7973, abs=0.2)}
 
 

@@ -72,9 +72,10 @@ def test_the_progress_bar_is_drawn_on_terminals_only(build, tmp_path):
     drawn = {}
     for terminal in (False, True):
         output = io.StringIO()
+        output.isatty = lambda terminal=terminal: terminal
         runner = build(toy.config(train_cfg__max_epochs=1, custom_hooks=[]), tmp_path / str(terminal))
         streams = [handler.stream for handler in runner.logger.handlers]
-        runner.register_hook(ProgressHook(Console(file=output, force_terminal=terminal)))
+        runner.register_hook(ProgressHook(Console(file=output, force_terminal=True)))
         runner.train()
         assert [handler.stream for handler in runner.logger.handlers] == streams
         drawn[terminal] = output.getvalue()

@@ -1,4 +1,4 @@
-"""A file backend of mmengine that moves whole files into place: a kill leaves the old file or the new one, never half."""
+"""A file backend of mmengine that moves whole files into place: a kill leaves the old or the new one, never half."""
 
 from __future__ import annotations
 

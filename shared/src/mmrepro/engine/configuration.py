@@ -44,7 +44,9 @@ def load(args: argparse.Namespace, paper: str | None) -> Config:
     path = find(args.config, paper)
     try:
         config = Config.fromfile(path)
-    except (ConfigParsingError, ImportError, SyntaxError, NameError, OSError) as error:
+    except ImportError as error:
+        raise UserError(f"{path}: {_root(error)}. Is the package installed that its custom_imports name?") from error
+    except (ConfigParsingError, SyntaxError, NameError, OSError) as error:
         raise UserError(f"{path}: {error}") from error
     merge(config, args.cfg_options)
     config.work_dir = args.work_dir or config.get("work_dir") or str(Path("work_dirs") / path.stem)
@@ -57,19 +59,16 @@ def find(name: str, paper: str | None) -> Path:
     Raises:
         UserError: there is none; close names are listed.
     """
-    for candidate in [paper] if paper else papers.names():
-        try:
-            return papers.find_config(candidate, name)
-        except FileNotFoundError as error:
-            reason = str(error)
     if Path(name).is_file():
         return Path(name)
-    if paper:
-        raise UserError(reason)
-    stems = [path.stem for each in papers.names() for path in papers.configs(each)]
-    close = difflib.get_close_matches(Path(name).name.removesuffix(".py"), stems, n=3, cutoff=0.3)
+    papers_to_search = [paper] if paper else papers.names()
+    stem = Path(name).name.removesuffix(".py")
+    found = {path.stem: path for each in papers_to_search for path in papers.configs(each)}
+    if stem in found:
+        return found[stem]
+    close = difflib.get_close_matches(stem, found, n=3, cutoff=0.3)
     hint = f" Did you mean: {', '.join(close)}?" if close else ""
-    raise UserError(f"{name} is neither a file nor a config of an installed paper.{hint}")
+    raise UserError(f"{name} is neither a file nor a config of {paper or 'an installed paper'}.{hint}")
 
 
 def merge(config: Config, options: Sequence[str]) -> None:
@@ -140,6 +139,13 @@ def scale_learning_rate(config: Config, processes: int) -> str | None:
         f"auto_scale_lr: the learning rate goes from {', '.join(before)} to {', '.join(after)}, since {processes} "
         f"process(es) x {each} samples = a batch of {processes * each}, and it is meant for {base}."
     )
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the error that a chain of errors began with: mmengine's own says no more than its search path."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    return error
 
 
 def _optimizers(wrapper: Any) -> list[dict]:

@@ -48,6 +48,4 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
     def after_val_epoch(self, runner: Any, metrics: dict) -> None:
         """Decide whether to stop, and record the state for the next checkpoint."""
         super().after_val_epoch(runner, metrics)
-        runner.message_hub.update_info(
-            _KEY, {"wait_count": self.wait_count, "best_score": float(self.best_score)}
-        )
+        runner.message_hub.update_info(_KEY, {"wait_count": self.wait_count, "best_score": float(self.best_score)})

@@ -25,11 +25,11 @@ def in_one_line() -> Iterator[None]:
 
 def _faults_of_the_user() -> tuple[type[Exception], ...]:
     """Return the exceptions of all parts of the core that name a fault and its fix; asked for when something failed."""
-    from mmrepro.datasets.registry import DataCorruptError
+    from mmrepro.datasets.registry import DataCorruptError, DownloadError
     from mmrepro.datasets.series import SeriesError
     from mmrepro.key_rules import CheckpointMismatchError
     from mmrepro.papers import PaperNotFoundError
     from mmrepro.safe_loading import CheckpointError
 
-    faults = (UserError, FileNotFoundError, PaperNotFoundError, DataCorruptError, SeriesError)
-    return (*faults, CheckpointMismatchError, CheckpointError, NonFiniteError)
+    faults = (UserError, FileNotFoundError, PaperNotFoundError, DataCorruptError, DownloadError)
+    return (*faults, SeriesError, CheckpointMismatchError, CheckpointError, NonFiniteError)

@@ -48,5 +48,5 @@ def testing_parser(paper: str | None) -> argparse.ArgumentParser:
     result = parser("Test", paper)
     result.add_argument("checkpoint", help="file of the weights")
     result.add_argument("--out", metavar="FILE.json", help="write the metrics into a JSON file")
-    result.add_argument("--show-dir", help="draw predictions into this folder, where the config has a visualization hook")
+    result.add_argument("--show-dir", help="draw predictions into this folder (needs a visualization hook)")
     return result

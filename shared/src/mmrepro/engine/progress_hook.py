@@ -71,7 +71,7 @@ class ProgressHook(Hook):
         self._hide("test")
 
     def _show(self, runner: Any, name: str, total: int, completed: int = 0) -> None:
-        if not is_main_process() or not self.console.is_terminal:
+        if not is_main_process() or not self.console.file.isatty():
             return
         if self._bar is None:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

@@ -28,4 +28,4 @@ class ReducedLossesHook(Hook):
         names = sorted(outputs)
         values = torch.stack([outputs[name].detach().float().reshape(()) for name in names])
         all_reduce(values, op="mean")
-        outputs.update(zip(names, values.unbind()))
+        outputs.update(zip(names, values.unbind(), strict=True))

@@ -1,4 +1,4 @@
-"""Batches whose random augmentation depends on the seed, the rank, the epoch and the batch's number, and on nothing else.
+"""Batches whose random augmentation depends on the seed, the epoch, the rank and the batch's number, nothing else.
 
 So a run can go on from any batch without drawing the earlier ones again, and 0 and 2 workers give the same batches.
 mmengine seeds its workers alike in every epoch, which repeats the augmentation; this mends that as well.
@@ -10,6 +10,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_rank
 from mmengine.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import BatchSampler
@@ -38,7 +39,8 @@ class SeededDataset:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
 
     def __getattr__(self, name: str) -> Any:
-        if name == "dataset":  # not set yet: unpickling in a spawned worker asks for other attributes first
+        # Pickling for a spawned worker asks for dunder methods, and unpickling does before the data set is there.
+        if name == "dataset" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
@@ -80,6 +82,8 @@ class SeededBatchSampler:
     def start(self, epoch: int, skip: int = 0) -> None:
         """Make the next pass the one of ``epoch``, without its first ``skip`` batches."""
         self._epoch, self._skip = epoch, skip
+        if isinstance(self.sampler, InfiniteSampler):  # its one stream ends for good when an iterator is dropped
+            self.sampler.indices = self.sampler._indices_of_rank()
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
 
@@ -94,8 +98,8 @@ class SeededBatchSampler:
 
     def __iter__(self) -> Iterator[SeededIndices]:
         epoch, rank, number = self._epoch, get_rank(), self._skip
-        # A sampler that draws its order from the global generator does it when it is asked for the first index, which is
-        # here, under the seed of this epoch.
+        # A sampler that draws its order from the global generator does it when it is asked for the first index: here,
+        # under the seed of this epoch.
         with random_state.seeded(self.seed, epoch):
             batches = iter(self.batches)
             for _ in range(number):

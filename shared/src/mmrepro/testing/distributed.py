@@ -1,4 +1,4 @@
-"""Two gloo processes against one, for every paper: the same gradients, and the same parameters on both after training."""
+"""Two gloo processes, for every paper: the gradients of one with the whole batch, and equal parameters on both."""
 
 from __future__ import annotations
 
@@ -122,9 +122,7 @@ def assert_two_ranks_equal_one(
     assert not wrong, f"two processes do not average to the gradients of one: {', '.join(wrong)}"
 
 
-def gradient_errors(
-    one: Mapping[str, torch.Tensor], two: Mapping[str, torch.Tensor], floor: float
-) -> dict[str, float]:
+def gradient_errors(one: Mapping[str, torch.Tensor], two: Mapping[str, torch.Tensor], floor: float) -> dict[str, float]:
     """Return the error of each gradient, as :func:`assert_two_ranks_equal_one` measures it."""
     largest = {name: gradient.abs().max().item() for name, gradient in one.items()}
     least = floor * max(largest.values())

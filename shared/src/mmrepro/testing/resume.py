@@ -51,6 +51,7 @@ def assert_resume_bit_equal(
     kill_at: Sequence[int] = (),
     kill_in_validation_at: Sequence[int] = (),
     num_workers: Sequence[int] = (0, 2),
+    persistent_workers: bool = True,
     processes: int = 1,
     checkpoint_every: int | None = None,
     changes: Mapping[str, Any] | None = None,
@@ -68,6 +69,7 @@ def assert_resume_bit_equal(
         kill_at: numbers of iterations after which the process is killed, one after the other.
         kill_in_validation_at: the same, in the middle of the validation that follows the iteration.
         num_workers: workers of the training data.
+        persistent_workers: keep them from epoch to epoch.
         processes: 1, or as many gloo processes.
         checkpoint_every: write a checkpoint every so many iterations; by default what the config says.
         changes: dotted keys of the config and their values.
@@ -87,7 +89,11 @@ def assert_resume_bit_equal(
     left_alone = work_dir / "left_alone"
     reference = None
     for workers in num_workers:
-        workload = {**changes, "train_dataloader.num_workers": workers}
+        workload = {
+            **changes,
+            "train_dataloader.num_workers": workers,
+            "train_dataloader.persistent_workers": persistent_workers and workers > 0,
+        }
         if reference is None:
             path = write_config(config, work_dir / "left_alone.py", workload)
             finish(train(path, left_alone, processes=processes))
@@ -141,7 +147,8 @@ def differences(first: Any, second: Any, name: str = "") -> list[str]:
     if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)):
         if len(first) != len(second):
             return [f"{name} (lengths {len(first)} and {len(second)})"]
-        return [each for i, pair in enumerate(zip(first, second)) for each in differences(*pair, f"{name}.{i}")]
+        pairs = enumerate(zip(first, second, strict=True))
+        return [each for index, pair in pairs for each in differences(*pair, f"{name}.{index}")]
     return [] if first == second else [f"{name} ({first!r} and {second!r})"]
 
 

@@ -70,7 +70,7 @@ class ToyModel(BaseModel):
             error = output - targets
             return {"loss_square": error.square().mean(), "loss_absolute": error.abs().mean()}
         if mode == "predict":
-            return [{"output": each, "target": target} for each, target in zip(output, targets)]
+            return [{"output": each, "target": target} for each, target in zip(output, targets, strict=True)]
         return output
 
 
