@@ -31,9 +31,10 @@ def groups(*names: str) -> list[str]:
     return nox.project.dependency_groups(PYPROJECT, *names)
 
 
-def environment(session: nox.Session) -> dict[str, str]:
-    """Return what every run gets: two threads unless told otherwise, plots without a screen."""
-    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"), "MPLBACKEND": "Agg"}
+def environment() -> dict[str, str | None]:
+    """Return what every run gets: two threads unless told otherwise, plots without a screen, compiled modules kept."""
+    threads = os.environ.get("OMP_NUM_THREADS", "2")
+    return {"OMP_NUM_THREADS": threads, "MPLBACKEND": "Agg", "PYTHONDONTWRITEBYTECODE": None}
 
 
 def install_checkout(session: nox.Session, *extra: str, papers: list[str] | None = None) -> None:
@@ -78,7 +79,7 @@ def tests(session: nox.Session) -> None:
         "-m",
         "pytest",
         *(session.posargs or ["-n", "2"]),
-        env={**environment(session), "OMP_NUM_THREADS": "1"},
+        env={**environment(), "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -87,7 +88,7 @@ def tests_oldest(session: nox.Session) -> None:
     """Run the core's and the papers' tests with the lower bounds of their dependencies."""
     editable = [part for folder in PAPERS.values() for part in ("-e", f"{folder}[openmmlab]")]
     session.install("--no-sources", "--resolution", "lowest-direct", "-e", str(CORE), *editable, *groups("test"))
-    session.run("python", "-m", "pytest", "shared/tests", "packages", *session.posargs, env=environment(session))
+    session.run("python", "-m", "pytest", "shared/tests", "packages", *session.posargs, env=environment())
 
 
 @nox.session
@@ -104,7 +105,7 @@ def upstream(session: nox.Session) -> None:
         "setuptools<82",
         *groups("test"),
     )
-    session.run("python", "-m", "pytest", "shared/tests", "packages", *session.posargs, env=environment(session))
+    session.run("python", "-m", "pytest", "shared/tests", "packages", *session.posargs, env=environment())
 
 
 @nox.session
@@ -114,7 +115,7 @@ def package(session: nox.Session, paper: str) -> None:
     wheels = build_wheels(session)
     name = paper.replace("_", "-")
     session.install("-c", str(CONSTRAINTS), "--find-links", str(wheels), f"mmrepro-{name}[openmmlab]", *groups("test"))
-    session.run("python", "-m", "pytest", str(PAPERS[paper] / "tests"), *session.posargs, env=environment(session))
+    session.run("python", "-m", "pytest", str(PAPERS[paper] / "tests"), *session.posargs, env=environment())
 
 
 @nox.session
@@ -127,7 +128,7 @@ def mim(session: nox.Session, install: str) -> None:
         session.install("-c", str(CONSTRAINTS), "--find-links", str(wheels), *names, *groups("test"))
     else:
         install_checkout(session, *groups("test"))
-    session.run("python", "-m", "pytest", "tests/test_mim.py", "-m", "mim", *session.posargs, env=environment(session))
+    session.run("python", "-m", "pytest", "tests/test_mim.py", "-m", "mim", *session.posargs, env=environment())
 
 
 @nox.session
@@ -135,7 +136,7 @@ def reproduce(session: nox.Session) -> None:
     """Reproduce a paper's rows: `nox -s reproduce -- itransformer [options of mmrepro reproduce]`."""
     paper, arguments = paper_argument(session)
     install_checkout(session, papers=[paper])
-    session.run("mmrepro", "reproduce", paper, *arguments, env=environment(session))
+    session.run("mmrepro", "reproduce", paper, *arguments, env=environment())
 
 
 @nox.session
@@ -143,7 +144,7 @@ def quickstart(session: nox.Session) -> None:
     """Train a paper's model on embedded data in a few minutes: `nox -s quickstart [-- paper]`."""
     paper, arguments = paper_argument(session)
     install_checkout(session, papers=[paper])
-    session.run("mmrepro", "quickstart", paper, *arguments, env=environment(session))
+    session.run("mmrepro", "quickstart", paper, *arguments, env=environment())
 
 
 @nox.session
@@ -151,7 +152,7 @@ def bench(session: nox.Session) -> None:
     """Measure our code against plain transcriptions, side by side in one run: `nox -s bench [-- paper]`."""
     paper, arguments = paper_argument(session)
     install_checkout(session, papers=[paper])
-    session.run("mmrepro", "bench", paper, *arguments, env=environment(session))
+    session.run("mmrepro", "bench", paper, *arguments, env=environment())
 
 
 @nox.session

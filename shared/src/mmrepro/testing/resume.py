@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -86,31 +87,38 @@ def assert_resume_bit_equal(
         changes |= {"default_hooks.checkpoint.by_epoch": False, "default_hooks.checkpoint.interval": checkpoint_every}
     kills = [(at, False) for at in kill_at] + [(at, True) for at in kill_in_validation_at]
     kills.sort(key=lambda kill: (kill[0], not kill[1]))  # a validation comes before the next iteration
-    left_alone = work_dir / "left_alone"
-    reference = None
-    for workers in num_workers:
-        workload = {
-            **changes,
-            "train_dataloader.num_workers": workers,
-            "train_dataloader.persistent_workers": persistent_workers and workers > 0,
-        }
-        if reference is None:
-            path = write_config(config, work_dir / "left_alone.py", workload)
-            finish(train(path, left_alone, processes=processes))
-            reference = final_state(left_alone)
+
+    def workload(workers: int) -> dict[str, Any]:
+        persistent = persistent_workers and workers > 0
+        data = {"train_dataloader.num_workers": workers, "train_dataloader.persistent_workers": persistent}
+        return {**changes, **data}
+
+    def leave_alone() -> Path:
+        path = write_config(config, work_dir / "left_alone.py", workload(num_workers[0]))
+        finish(train(path, work_dir / "left_alone", processes=processes))
+        return work_dir / "left_alone"
+
+    def kill_and_resume(workers: int) -> Path:
         killed = work_dir / f"killed_with_{workers}_workers"
         for number, (iteration, in_validation) in enumerate(kills):
             hook = dict(type="KillHook", iteration=iteration, in_validation=in_validation)
-            path = write_config(config, work_dir / f"kill_{workers}_{number}.py", workload, [hook], __name__)
+            name = f"kill_{workers}_{number}.py"
+            path = write_config(config, work_dir / name, workload(workers), [hook], __name__)
             child = train(path, killed, "--resume", processes=processes)
             output, _ = child.communicate()
             assert child.returncode != 0, f"the run was over before it could be killed at iteration {iteration}"
             assert "SIGKILL" in output or child.returncode == -signal.SIGKILL, output[-4000:]
-        path = write_config(config, work_dir / f"rest_{workers}.py", workload)
+        path = write_config(config, work_dir / f"rest_{workers}.py", workload(workers))
         finish(train(path, killed, "--resume", processes=processes))
-        differing = [*differences(reference, final_state(killed))]
+        return killed
+
+    with ThreadPoolExecutor(1 + len(num_workers)) as pool:  # the threads only wait for their children
+        reference = pool.submit(leave_alone)
+        killed = {workers: pool.submit(kill_and_resume, workers) for workers in num_workers}
+    for workers, run in killed.items():
+        differing = differences(final_state(reference.result()), final_state(run.result()))
         assert not differing, f"{workers} workers, killed at {kills}: resuming changed {', '.join(differing)}"
-    return left_alone
+    return reference.result()
 
 
 def final_state(work_dir: Path) -> dict[str, Any]:
