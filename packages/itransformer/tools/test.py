@@ -1,5 +1,3 @@
-"""Tests iTransformer, as the command line says."""
-
 from mmrepro.engine.test import main
 
 if __name__ == "__main__":

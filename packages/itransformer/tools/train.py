@@ -1,5 +1,3 @@
-"""Trains iTransformer, as the command line says."""
-
 from mmrepro.engine.train import main
 
 if __name__ == "__main__":
