@@ -44,7 +44,7 @@ def install_checkout(session: nox.Session, *extra: str, papers: list[str] | None
     session.install("--no-sources", "-c", str(CONSTRAINTS), "-e", str(CORE), *editable, *extra)
 
 
-def paper_argument(session: nox.Session, default: str = "itransformer") -> tuple[str, list[str]]:
+def paper_argument(session: nox.Session, default: str = "") -> tuple[str, list[str]]:
     """Return the paper named first after `--`, and the remaining arguments."""
     arguments = list(session.posargs)
     name = arguments.pop(0) if arguments and not arguments[0].startswith("-") else default
@@ -142,7 +142,7 @@ def reproduce(session: nox.Session) -> None:
 @nox.session
 def quickstart(session: nox.Session) -> None:
     """Train a paper's model on embedded data in a few minutes: `nox -s quickstart [-- paper]`."""
-    paper, arguments = paper_argument(session)
+    paper, arguments = paper_argument(session, default="itransformer")
     install_checkout(session, papers=[paper])
     session.run("mmrepro", "quickstart", paper, *arguments, env=environment())
 

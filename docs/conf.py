@@ -24,4 +24,7 @@ autodoc_typehints = "description"
 zoo = Path(__file__).parent / "zoo"
 zoo.mkdir(exist_ok=True)
 for name in papers.names():
-    (zoo / f"{name}.md").write_text(tables.zoo_page(name), encoding="utf-8")
+    module = papers.module(name)
+    api = "".join(f"\n.. automodule:: {module}.{part}\n   :members:\n" for part in ("models", "datasets", "evaluation"))
+    page = f"{tables.zoo_page(name)}\n## API\n\n```{{eval-rst}}{api}```\n"
+    (zoo / f"{name}.md").write_text(page, encoding="utf-8")

@@ -5,6 +5,7 @@ The tiny version (the config's own ``tiny`` hints) trains on generated data, so 
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
 from pathlib import Path
 
@@ -80,11 +81,27 @@ def test_every_parameter_gets_a_finite_gradient(small):
     assert (without, broken) == ([], [])
 
 
+def set_with_cp(node: object, value: bool) -> int:
+    """Set ``with_cp`` in every part of a model's config whose class takes it; return the number of parts."""
+    if isinstance(node, (list, tuple)):
+        return sum(set_with_cp(child, value) for child in node)
+    if not isinstance(node, dict):
+        return 0
+    found = sum(set_with_cp(child, value) for child in list(node.values()))
+    kind = MODELS.get(node["type"]) if isinstance(node.get("type"), str) else None
+    if kind is not None and "with_cp" in inspect.signature(kind).parameters:
+        node["with_cp"] = value
+        found += 1
+    return found
+
+
 def test_activation_checkpointing_changes_nothing(small):
+    init_default_scope(small.default_scope)
     batch, results = first_batch(small), []
     for with_cp in (False, True):
+        assert set_with_cp(small.model, with_cp) > 0, "no part of the model takes with_cp"
         torch.manual_seed(0)
-        model = build(Config(dict(small, model=dict(small.model, with_cp=with_cp)))).train()
+        model = build(small).train()
         loss = losses(model, batch)
         loss.backward()
         results.append([loss.detach(), *(parameter.grad for parameter in model.parameters())])

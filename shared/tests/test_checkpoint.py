@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+from typing import Literal
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from mmrepro.checkpoint import (
     Split,
     Squeeze,
     Transpose,
+    check_options,
     convert,
     convert_file,
     save,
@@ -222,14 +224,19 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def infer_config(state, *, n_heads: int | None = None, norm: bool = True) -> dict:
+    return {"d_model": len(state["embed.weight"]), "n_heads": n_heads}
+
+
 @pytest.fixture
 def paper(monkeypatch):
     """A paper of its own, with the converter that every paper has."""
     converter = types.ModuleType("mm_toy.checkpoint")
     converter.is_official = lambda state: "embed.weight" in state
-    converter.from_official = lambda state, **options: RULES.forward(state)
+    converter.from_official = lambda state, target=None, source="": convert(state, RULES, target, source)
     converter.to_official = RULES.backward
-    converter.infer_config = lambda state, n_heads=8: {"d_model": len(state["embed.weight"]), "n_heads": n_heads}
+    converter.infer_config = infer_config
+    converter.target = lambda state: {key: tensor.shape for key, tensor in RULES.forward(official()).items()}
     monkeypatch.setitem(sys.modules, "mm_toy.checkpoint", converter)
     monkeypatch.setattr(papers, "module", lambda name: "mm_toy")
     monkeypatch.setattr(papers, "canonical", lambda name: name)
@@ -250,12 +257,83 @@ def test_an_official_file_is_converted_and_back(paper, tmp_path):
 
 
 def test_a_training_checkpoint_is_published_without_its_config(paper, tmp_path):
-    meta = {"cfg": "import os", "epoch": 3, "dataset_meta": {"freq": "h"}, "hook_msgs": {"best_ckpt": "/home/me/x"}}
+    meta = {
+        "cfg": "import os",
+        "epoch": 3,
+        "dataset_meta": {"freq": "h", "data": "/home/me/good.csv", "columns": ["wv (m/s)"]},
+        "hook_msgs": {"best_ckpt": "/home/me/x"},
+        "experiment_name": "secret_2026",
+        "time": "20260101_000000",
+        "files": [{"weights": "C:\\Users\\me\\start.pth"}],
+    }
     torch.save({"state_dict": RULES.forward(official()), "meta": meta, "optimizer": {}}, tmp_path / "epoch_3.pth")
     convert_file(paper, tmp_path / "epoch_3.pth", tmp_path / "ours.safetensors")
     content = (tmp_path / "ours.safetensors").read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-    assert set(header) == {"mmrepro", "paper", "epoch", "dataset_meta"}
+    assert set(header) == {"mmrepro", "paper", "epoch", "dataset_meta", "files"}
+    assert json.loads(header["dataset_meta"]) == {"freq": "h", "data": "good.csv", "columns": ["wv (m/s)"]}
+    assert json.loads(header["files"]) == [{"weights": "start.pth"}]
+
+
+def test_a_relative_path_of_the_data_is_published_as_a_name(paper, tmp_path):
+    meta = {"dataset_meta": {"data": "mine/a.csv"}}
+    torch.save({"state_dict": RULES.forward(official()), "meta": meta}, tmp_path / "a.pth")
+    assert convert_file(paper, tmp_path / "a.pth", tmp_path / "b.safetensors")["dataset_meta"] == {"data": "a.csv"}
+
+
+@pytest.mark.parametrize("direction", ["official", "ours", "back"])
+def test_a_file_must_fill_the_model(paper, tmp_path, direction):
+    state = official() if direction == "official" else RULES.forward(official())
+    absent, wrong = ("embed.bias", "mixer.weight") if direction == "official" else ("embedding.bias", "mixer.proj")
+    del state[absent]
+    state[wrong] = torch.zeros(3, 3)
+    torch.save(state, tmp_path / "part.pth")
+    with pytest.raises(CheckpointMismatchError) as caught:
+        convert_file(paper, tmp_path / "part.pth", tmp_path / "out.safetensors", to_official=direction == "back")
+    assert caught.value.source == str(tmp_path / "part.pth")
+    made = ", made from embed.bias" if direction == "official" else ""
+    assert caught.value.problems == {
+        "not in the file": [f"embedding.bias{made}"],
+        "wrong shape": ["mixer.proj: (3, 3) in the file, (5, 2) in the model"],
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["part.pth"]
+
+
+def test_a_part_that_is_missing_is_listed_once():
+    source = official()
+    target = {key: tensor.shape for key, tensor in RULES.forward(source).items()}
+    del source["encoder.0.key.bias"]
+    with pytest.raises(CheckpointMismatchError) as caught:
+        convert(source, RULES, target)
+    assert caught.value.problems == {"not in the file": ["encoder.0.key.bias"]}
+    assert set(RULES.known(source)) == set(target) - {"layers.0.qkv.bias"}
+
+
+@pytest.mark.parametrize(
+    ("options", "to_official", "message"),
+    [
+        ({"nope": 3}, False, r"no option 'nope' here; known options: n_heads \(int\), norm \(true or false\)"),
+        ({"n_heads": "abc"}, False, "n_heads='abc' is not of its type"),
+        ({"n_heads": True}, False, "n_heads=True is not of its type"),
+        ({"norm": 1}, False, "norm=1 is not of its type"),
+        ({"src": 1, "dst": 2}, False, "no option 'src'"),
+        ({"n_heads": 4}, True, "no option 'n_heads' here; known options: none"),
+    ],
+)
+def test_options_are_checked(paper, tmp_path, options, to_official, message):
+    state = RULES.forward(official()) if to_official else official()
+    torch.save(state, tmp_path / "in.pth")
+    with pytest.raises(ValueError, match=message):
+        convert_file(paper, tmp_path / "in.pth", tmp_path / "out.safetensors", to_official=to_official, **options)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_an_option_may_be_one_of_several_words():
+    def backward(state, *, head: Literal["a", "b"] = "a", scale: float = 1.0): ...
+
+    check_options({"head": "b", "scale": 2}, backward)
+    with pytest.raises(ValueError, match=r"head='c' .* head \(a or b\), scale \(float\)"):
+        check_options({"head": "c"}, backward)
 
 
 def test_conversions_that_make_no_sense_are_refused(paper, tmp_path):

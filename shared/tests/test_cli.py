@@ -123,6 +123,7 @@ def test_convert_passes_the_options_on(monkeypatch):
     assert options == {"n_heads": 4, "name": "x"}
     assert text == 'b.safetensors  {"n_heads": 4}\n'
     assert "is not KEY=VALUE" in run("convert", "fake", "a", "b", "-o", "n_heads", expect=2)
+    assert "the flag --to-official" in run("convert", "fake", "a", "b", "-o", "to-official=true", expect=2)
 
 
 def test_quickstart_shows_result_baseline_plot_and_report(fake_paper, tmp_path):

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
-from mm_itransformer.checkpoint import from_official, infer_config, is_official, load_strictly, to_official
+from mm_itransformer.checkpoint import from_official, infer_config, is_official, load_strictly, target, to_official
 from mm_itransformer.models import ITransformer
 from mmrepro.checkpoint import CheckpointMismatchError, convert_file
+from mmrepro.cli import main
 from mmrepro.safe_loading import load
 from mmrepro.testing import load_keys
 
@@ -116,3 +118,102 @@ def test_an_official_file_becomes_safetensors_and_official_again(tmp_path):
     assert all(torch.equal(value, back[key]) for key, value in small_official().items())
     with pytest.raises(CheckpointMismatchError, match="n_heads: 2 in the file, 4 in the config"):
         load_strictly(ITransformer(**(SMALL | {"n_heads": 4})), load(tmp_path / "ours.safetensors"))
+
+
+LAYER = "encoder.attn_layers.0."
+
+
+def without(state: dict, prefix: str) -> dict:
+    return {key: value for key, value in state.items() if not key.startswith(prefix)}
+
+
+def refused(tmp_path: Path, state: dict, **options) -> dict[str, list[str]]:
+    torch.save(state, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointMismatchError) as caught:
+        convert_file("itransformer", tmp_path / "odd.pth", tmp_path / "out.safetensors", **options)
+    assert str(caught.value).startswith(f"{tmp_path / 'odd.pth'} does not fit")
+    assert not (tmp_path / "out.safetensors").exists()
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("key", small_official())
+def test_a_file_without_one_of_its_keys_is_not_converted(tmp_path, key):
+    problems = refused(tmp_path, without(small_official(), key))
+    assert list(problems) == ["not in the file"]
+    assert any(line.endswith(key) for line in problems["not in the file"])
+    assert len(problems["not in the file"]) == 1
+
+
+@pytest.mark.parametrize("key", without(small_official(), "enc_embedding.value_embedding.weight"))
+def test_a_key_of_another_shape_is_not_converted(tmp_path, key):
+    state = small_official()
+    state[key] = torch.cat([state[key], state[key][:1]])
+    (line,) = refused(tmp_path, state)["wrong shape"]
+    right, wrong = from_official(small_official()), from_official(state)
+    (changed,) = (name for name in right if right[name].shape != wrong[name].shape)
+    assert line.startswith(changed.rpartition(".")[0])  # of a weight and its bias either may be the wrong one
+
+
+def test_a_file_without_its_first_layer_is_not_converted(tmp_path):
+    missing = refused(tmp_path, without(small_official(), LAYER))["not in the file"]
+    assert len(missing) == 12
+    assert any(line.endswith(f"made from {LAYER}conv2.bias") for line in missing)
+    ours = without(from_official(small_official()), "backbone.layers.0.")
+    assert len(refused(tmp_path, ours)["not in the file"]) == 12
+    assert len(refused(tmp_path, ours, to_official=True)["not in the file"]) == 12
+
+
+def test_a_layer_of_a_huge_number_costs_no_time(tmp_path):
+    state = small_official()
+    state["encoder.attn_layers.999999999.norm1.bias"] = torch.zeros(16)
+    assert "backbone.layers.999999999.norm1.bias" in refused(tmp_path, state)["not in the model"]
+
+
+def test_tensors_without_axes_are_refused_by_name(tmp_path):
+    problems = refused(tmp_path, {key: torch.tensor(1.0) for key in from_official(small_official())})
+    assert len(problems["wrong shape"]) == len(from_official(small_official()))
+
+
+@pytest.mark.filterwarnings("ignore:d_model=10 is no multiple")
+@pytest.mark.parametrize(("d_model", "n_heads"), [(16, 2), (10, 4)])
+def test_the_target_has_the_sizes_of_a_file_in_either_layout(d_model, n_heads):
+    state = ITransformer(**(SMALL | {"d_model": d_model, "n_heads": n_heads})).state_dict()
+    shapes = {key: value.shape for key, value in state.items()}
+    for layout in (state, to_official(state)):
+        assert {key: value.shape for key, value in target(layout).state_dict().items()} == shapes
+        assert all(value.is_meta for value in target(layout).state_dict().values())
+
+
+def test_a_tslib_file_gets_its_own_name_of_the_last_layer_back(tmp_path):
+    tslib = {key.replace("projector", "projection"): value for key, value in small_official().items()}
+    torch.save(tslib, tmp_path / "checkpoint.pth")
+    convert_file("itransformer", tmp_path / "checkpoint.pth", tmp_path / "ours.safetensors")
+    convert_file("itransformer", tmp_path / "ours.safetensors", tmp_path / "b.pth", to_official=True, head="projection")
+    back = load(tmp_path / "b.pth")
+    assert back.keys() == tslib.keys()
+    assert all(torch.equal(back[key], value) for key, value in tslib.items())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"n_head": 2}, "no option 'n_head'"), ({"n_heads": "x"}, "n_heads='x'"), ({"n_heads": 0}, "n_heads=0 is not")],
+)
+def test_options_that_do_not_exist_or_fit_are_refused(tmp_path, options, message):
+    torch.save(small_official(), tmp_path / "checkpoint.pth")
+    with pytest.raises(ValueError, match=message):
+        convert_file("itransformer", tmp_path / "checkpoint.pth", tmp_path / "ours.safetensors", **options)
+    with pytest.raises(TypeError, match="unexpected keyword argument"):  # what StrictLoadHook's options reach
+        from_official(small_official(), **options)
+
+
+@pytest.mark.parametrize(
+    ("option", "fault"),
+    [("nope=3", "there is no option 'nope' here"), ("n_heads=abc", "n_heads='abc' is not of its type")],
+)
+def test_the_command_says_in_one_line_which_options_there_are(tmp_path, monkeypatch, option, fault):
+    monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")  # what the command sets ends with the test
+    torch.save(small_official(), tmp_path / "a.pth")
+    files = [str(tmp_path / "a.pth"), str(tmp_path / "b.safetensors")]
+    result = CliRunner().invoke(main, ["convert", "itransformer", *files, "-o", option])
+    assert result.exit_code == 1
+    assert result.output == f"Error: {fault}; known options: n_heads (int), use_norm (true or false)\n"

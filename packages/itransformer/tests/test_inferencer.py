@@ -14,7 +14,7 @@ from mm_itransformer.forecasting import choose_scaler, to_series
 from mm_itransformer.models import ITransformer
 from mm_itransformer.visualization import draw_forecast
 from mmrepro.checkpoint import CheckpointMismatchError
-from mmrepro.datasets.series import SeriesError
+from mmrepro.datasets.series import SeriesError, SeriesWarning
 from mmrepro.datasets.time_features import time_features
 
 SETTINGS = {"seq_len": 24, "pred_len": 8, "d_model": 16, "n_heads": 2, "e_layers": 2, "d_ff": 24}
@@ -183,11 +183,18 @@ def test_another_time_feature_setting_is_named(checkpoint):
         (lambda t: t[:20], "20 rows come before the forecast, but the model reads seq_len=24"),
         (
             lambda t: t.assign(wind=t["wind"].where(t.index != t.index[7])),
-            "1 missing or infinite .* row 7, column 'wind'",
+            r"row 7, column 'wind' has no value \(1 such cells\)",
         ),
-        (lambda t: t.assign(wind="strong"), "'wind' holds no numbers"),
-        (lambda t: t[::-1], "go backwards"),
-        (lambda t: t.reset_index(drop=True).assign(date="soon"), "holds no dates"),
+        (lambda t: t.assign(wind="strong"), r"row 0, column 'wind' holds 'strong', .* \(60 of 60 cells"),
+        (lambda t: t.assign(wind=t.index), "row 0, column 'wind' holds Timestamp.*not a number"),
+        (lambda t: t[::-1], "row 1, column 'date': 2024-02-29 15:00:00 lies before the row above it"),
+        (lambda t: t.set_axis(t.index.where(t.index != t.index[9])), "row 9, column 'date' has no date"),
+        (lambda t: t.reset_index(drop=True).assign(date="soon"), "row 0, column 'date': 'soon' cannot be read"),
+        (
+            lambda t: t.reset_index(drop=True).assign(date=range(60)),
+            r"row 0, column 'date': 0 is no date \(integer\).*unit='s'",
+        ),
+        (lambda t: t.set_axis(["load", "wind", "wind"], axis=1), "its header names the column 'wind' twice"),
         (lambda t: t.to_numpy().astype(str), "give numbers"),
     ],
 )
@@ -195,6 +202,21 @@ def test_bad_input_is_named_with_the_fix(checkpoint, table, change, message):
     inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
     with pytest.raises(SeriesError, match=message):
         inferencer(change(table))
+
+
+def test_repeats_and_gaps_of_a_table_warn_as_those_of_a_file_do(checkpoint, table):
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    with pytest.warns(SeriesWarning, match="the DataFrame: 1 repeated time stamps, the first at row 5"):
+        inferencer(table.set_axis(table.index.where(table.index != table.index[5], table.index[4])))
+    with pytest.warns(SeriesWarning, match=r"the DataFrame: 1 gap.*row 5"):
+        inferencer(table.drop(table.index[5]))
+
+
+def test_dates_written_as_text_are_read(checkpoint, table):
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    text = table.set_axis(table.index.strftime("%d/%m/%Y %H:%M").rename("date"))
+    written = inferencer(text, date_format="%d/%m/%Y %H:%M")["predictions"][0]
+    pd.testing.assert_frame_equal(written.values, inferencer(table)["predictions"][0].values)
 
 
 def test_time_features_need_dates(checkpoint, table):
@@ -209,9 +231,65 @@ def test_a_start_outside_the_input_is_refused(checkpoint, table):
         inferencer(table, start=61)
 
 
+@pytest.mark.parametrize("start", ["2030-02-01", "2024-02-29 17:01"])
+def test_a_start_after_the_first_step_beyond_the_input_is_refused(checkpoint, table, start):
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    with pytest.raises(SeriesError, match=r"ends at 2024-02-29 16:00:00: .* at 2024-02-29 17:00:00 at the latest"):
+        inferencer(table, start=start)
+    following = inferencer(table, start="2024-02-29 17:00")["predictions"][0]
+    pd.testing.assert_frame_equal(following.values, inferencer(table)["predictions"][0].values)
+
+
+@pytest.mark.parametrize("start", ["hello", "NaT"])
+def test_a_start_that_is_no_date_is_named(checkpoint, table, start):
+    with pytest.raises(ValueError, match=rf"start='{start}' is .*no.* date.* Fix: give a row number, or a date"):
+        ITransformerInferencer(config(), checkpoint, device="cpu")(table, start=start)
+
+
+def test_a_start_is_compared_in_the_time_zone_of_the_dates(checkpoint, table):
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    zoned = table.tz_localize("Europe/Berlin")
+    for start in ("2024-02-29 09:00", "2024-02-29 08:00+00:00"):
+        assert inferencer(zoned, start=start)["predictions"][0].values.index[0] == zoned.index[52]
+    with pytest.raises(ValueError, match=r"has a time zone, .* have none\. Fix: give start without one"):
+        inferencer(table, start="2024-02-29 08:00+00:00")
+
+
+def test_the_scaler_of_the_input_itself_does_not_see_what_is_to_be_forecast(checkpoint, table):
+    inferencer = ITransformerInferencer(config(use_norm=True), checkpoint, device="cpu")
+    surprising = table.copy()
+    surprising.iloc[-8:] *= 1000
+    forecasts = [inferencer(t, start=-8, fit_scaler=True)["predictions"][0].values for t in (table, surprising)]
+    pd.testing.assert_frame_equal(*forecasts, check_exact=True)
+
+
+def test_the_repeated_last_value_of_ms_is_the_targets(tmp_path, table):
+    torch.manual_seed(0)
+    model = ITransformer(**SETTINGS, features="MS")
+    meta = {"dataset_meta": META | {"features": "MS"}, "model": model.settings}
+    torch.save({"state_dict": model.state_dict(), "meta": meta}, tmp_path / "ms.pth")
+    inferencer = ITransformerInferencer(config(features="MS"), tmp_path / "ms.pth", device="cpu")
+    errors = inferencer(table, start=-8)["predictions"][0].errors()
+    expected = (table["price"][-8:] - table["price"].iloc[-9]).abs().mean()
+    assert errors["baseline_mae"] == pytest.approx(expected)
+
+
+def test_files_of_inputs_with_like_names_do_not_overwrite_each_other(checkpoint, table, tmp_path):
+    sources = [tmp_path / name for name in ("a/load.v1.csv", "a/load.v2.csv.gz", "b/load.v1.csv")]
+    for source in sources:
+        source.parent.mkdir(exist_ok=True)
+        table.to_csv(source, index_label="date")
+    inferencer = ITransformerInferencer(config(), checkpoint, device="cpu")
+    result = inferencer([*sources, table], out_dir=tmp_path / "out", with_attention=False)
+    names = [[file.name for file in files] for files in result["visualization"]]
+    stems = ["load.v1", "load.v2", "load.v1_2", "series4"]
+    assert names == [[f"{stem}_forecast.csv", f"{stem}_forecast.png"] for stem in stems]
+    assert len(list((tmp_path / "out").iterdir())) == 8
+
+
 def test_a_history_that_does_not_move_is_scaled_by_one():
     constant = to_series(np.full((30, 2), 7.0))
     with pytest.warns(UserWarning, match="scaled"):
-        _, mean, std = choose_scaler(constant, {}, fit=False)
+        _, mean, std = choose_scaler(constant, {}, fit=False, row=30)
     assert mean.tolist() == [7.0, 7.0]
     assert std.tolist() == [1.0, 1.0]

@@ -92,6 +92,15 @@ def test_bfloat16_autocast_trains_and_stays_close():
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 
+def test_bfloat16_autocast_forecasts_stay_close():
+    model, batch = build(), windows()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        low = model(**batch).float()
+    exact = model(**batch)
+    assert not torch.equal(low, exact)
+    assert (low - exact).norm() < 0.02 * exact.norm()
+
+
 def test_dropout_acts_in_training_only():
     model, batch = build(dropout=0.5), windows()
     torch.testing.assert_close(model(**batch), model(**batch), atol=0, rtol=0)
@@ -130,8 +139,9 @@ def test_predict_returns_what_the_metric_needs():
     assert sample["last"] == batch["inputs"][1, -1, -1]
 
 
-def test_a_head_width_that_does_not_divide_keeps_the_official_inner_width():
-    model = build(d_model=32, n_heads=5)
+def test_a_head_width_that_does_not_divide_keeps_the_official_inner_width_and_warns():
+    with pytest.warns(UserWarning, match="d_model=32 is no multiple of n_heads=5: the heads are 6 wide, 30 together"):
+        model = build(d_model=32, n_heads=5)
     assert model.backbone.layers[0].attn.proj.weight.shape == (32, 30)
     assert model(**windows()).shape == (3, 12, 5)
 
@@ -141,6 +151,7 @@ def test_a_head_width_that_does_not_divide_keeps_the_official_inner_width():
     [
         ({"inputs": torch.zeros(1, 30, 5)}, "seq_len=24"),
         ({"inputs": torch.zeros(1, 24, 5), "targets": torch.zeros(1, 13, 5), "mode": "loss"}, "pred_len=12"),
+        ({"inputs": torch.zeros(1, 24, 5), "targets": torch.zeros(1, 12, 1), "mode": "loss"}, "the same features"),
         ({"inputs": torch.zeros(1, 24, 5), "mode": "test"}, "mode='test'"),
     ],
 )

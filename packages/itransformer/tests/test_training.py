@@ -3,6 +3,8 @@
 import copy
 import itertools
 import json
+import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,12 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mm_itransformer import ITransformerInferencer
 from mm_itransformer.checkpoint import to_official
 from mmrepro import papers
 from mmrepro.checkpoint import CheckpointMismatchError, convert_file
 from mmrepro.engine import test as test_tool
+from mmrepro.engine import train as train_tool
 from mmrepro.safe_loading import load
 from mmrepro.testing import require_data, tiny
 from mmrepro.testing.distributed import assert_mim_two_ranks_train, assert_two_ranks_equal_one
@@ -119,6 +123,47 @@ def test_a_checkpoint_of_another_setting_is_refused_by_name(trained, tmp_path, s
     assert trained[1].name in str(refused.value)
 
 
+def test_a_model_for_other_features_than_the_data_is_refused(tmp_path):
+    targets = {
+        f"{split}_dataloader__dataset__{key}": value
+        for split in ("train", "val", "test")
+        for key, value in (("features", "MS"), ("target", "x2"))
+    }
+    with pytest.raises(ValueError, match="give model and data set the same features"):
+        Runner.from_cfg(small(tmp_path, **targets)).train()
+
+
+def test_a_checkpoint_for_other_features_is_refused_and_an_older_one_without_the_entry_loads(trained, tmp_path):
+    config, best = trained
+    changes = {
+        f"{split}_dataloader__dataset__{key}": value
+        for split in ("train", "val", "test")
+        for key, value in (("features", "MS"), ("target", "x5"))
+    }
+    other = small(tmp_path, model__features="MS", **changes)
+    with pytest.raises(CheckpointMismatchError, match="features: M in the file, MS in the config"):
+        evaluate(other, best, tmp_path)
+    older = load(best)
+    del older["meta"]["model"]["features"]
+    torch.save(older, tmp_path / "older.pth")
+    assert evaluate(config, tmp_path / "older.pth", tmp_path) == evaluate(config, best, tmp_path)
+
+
+def test_amp_trains_in_bfloat16_and_stays_close_to_float32(tmp_path):
+    small(tmp_path, model__dropout=0.0).dump(tmp_path / "config.py")
+    weights, metrics = [], []
+    for name, options in (("float32", []), ("bfloat16", ["--amp"])):
+        work_dir = tmp_path / name
+        options = [*options, "--cfg-options", "train_cfg.max_epochs=1", "optim_wrapper.optimizer.lr=1e-3"]
+        train_tool.main("itransformer", [str(tmp_path / "config.py"), "--work-dir", str(work_dir), *options])
+        best = next(work_dir.glob("best_mse_*.pth"))
+        weights.append(load(best)["state_dict"])
+        metrics.append(evaluate(small(tmp_path), best, tmp_path)["mse"])
+    assert all(value.dtype == torch.float32 for value in weights[1].values())
+    assert any(not torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+    assert metrics[1] == pytest.approx(metrics[0], rel=0.02)
+
+
 def test_another_horizon_is_fine_tuned_when_the_config_says_so(trained, tmp_path):
     lengths = {f"{split}_dataloader__dataset__pred_len": 12 for split in ("train", "val", "test")}
     config = small(tmp_path, load_from=str(trained[1]), model__pred_len=12, **lengths)
@@ -170,11 +215,13 @@ def test_the_recipe_is_the_official_one():
 
 
 @pytest.mark.parametrize("config", papers.configs("itransformer"), ids=lambda path: path.stem)
-def test_model_and_data_sets_agree_on_the_lengths(config):
+def test_model_and_data_sets_agree_and_heads_divide_the_width(config):
     config = Config.fromfile(config)
+    assert config.model.d_model % config.model.get("n_heads", 8) == 0
     for split in ("train", "val", "test"):
         dataset = config[f"{split}_dataloader"].dataset
         assert (dataset.seq_len, dataset.pred_len) == (config.model.seq_len, config.model.pred_len)
+        assert dataset.get("features", "M") == config.model.get("features", "M")
         assert dataset.split == split
 
 
@@ -187,23 +234,37 @@ def test_the_template_for_own_data_has_the_settings_of_the_others():
         assert hook == base.default_hooks[name]
 
 
-def test_training_on_an_own_csv_file(tmp_path):
-    dates = pd.date_range("2024-01-01", periods=400, freq="15min")
+def fill_in_the_template(folder: Path, **answers) -> Path:
+    """Return a copy of the template with other values in the block at its top, as a user would write them."""
+    text = OWN_CSV.read_text(encoding="utf-8")
+    for name, value in answers.items():
+        text, found = re.subn(rf"^{name} = .*$", lambda _, n=name, v=value: f"{n} = {v!r}", text, flags=re.MULTILINE)
+        assert found == 1, name
+    path = folder / "own.py"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("features", ["M", "MS", "S"])
+def test_training_and_forecasting_with_the_template_for_own_data(tmp_path, features):
+    dates = pd.date_range("2024-01-01", periods=400, freq="15min").strftime("%d/%m/%Y %H:%M")
     waves = np.sin(np.arange(400)[:, None] / [3, 5, 9]) + 5
-    pd.DataFrame(waves, dates, ["a", "b", "c"]).to_csv(tmp_path / "own.csv", index_label="date")
-    config = Config.fromfile(OWN_CSV)
-    lengths = {
-        f"{s}_dataloader.dataset.{k}": v
-        for s in ("train", "val", "test")
-        for k, v in (("seq_len", 24), ("pred_len", 8))
-    }
-    files = {f"{split}_dataloader.dataset.file": str(tmp_path / "own.csv") for split in ("train", "val", "test")}
-    model = {"model.d_model": 32, "model.d_ff": 32, "model.seq_len": 24, "model.pred_len": 8}
-    config.merge_from_dict({**lengths, **files, **model, "train_cfg.max_epochs": 1, "optim_wrapper.optimizer.lr": 3e-3})
+    file = tmp_path / "own.csv"
+    pd.DataFrame(waves, dates, ["Ströme", "b", "c"]).to_csv(file, index_label="when", encoding="latin-1")
+    reading = {"date_column": "when", "date_format": "%d/%m/%Y %H:%M", "encoding": "latin-1"}
+    lengths = {"seq_len": 24, "pred_len": 8, "width": 32, "max_epochs": 1}
+    path = fill_in_the_template(tmp_path, file=str(file), features=features, target="b", **reading, **lengths)
+    config = Config.fromfile(path)
     config.work_dir, config.log_level = str(tmp_path / "work"), "ERROR"
-    runner = Runner.from_cfg(config)
-    runner.train()
-    assert next(Path(config.work_dir).glob("best_mse_*.pth")).is_file()
+    config.experiment_name = f"own_{next(NUMBER)}"
+    Runner.from_cfg(config).train()
+    best = next(Path(config.work_dir).glob("best_mse_*.pth"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # with "S" the other columns are left out, and the inferencer says so
+        forecast = ITransformerInferencer(path, best, device="cpu")(str(file), start=-8)["predictions"][0]
+    assert list(forecast.values.columns) == (["Ströme", "c", "b"] if features == "M" else ["b"])
+    assert forecast.values.index[-1] == pd.Timestamp("2024-01-05 03:45")
+    assert np.isfinite(forecast.errors()["baseline_mse"])
 
 
 def test_repeating_the_last_value_on_etth1_gives_the_known_errors(tmp_path):

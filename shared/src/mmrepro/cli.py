@@ -201,7 +201,10 @@ def convert(paper: str, source: Path, destination: Path, to_official: bool, opti
     """Convert an official checkpoint to ours (safetensors), or back."""
     from mmrepro import checkpoint
 
-    meta = checkpoint.convert_file(paper, source, destination, to_official, **dict(map(_key_value, options)))
+    given = dict(map(_key_value, options))
+    if "to_official" in given:
+        raise click.BadParameter("the direction is the flag --to-official", param_hint="--option")
+    meta = checkpoint.convert_file(paper, source, destination, to_official, **given)
     click.echo(f"{destination}  {json.dumps(meta)}")
 
 
@@ -231,7 +234,7 @@ def doctor() -> None:
 
 
 @main.command()
-@click.argument("paper", default="itransformer", shell_complete=_complete)
+@_paper
 @click.option("--work-dir", type=PATH, help="Where everything goes; default: work_dirs/quickstart/<paper>.")
 @click.option("--seed", type=int, default=2023, show_default=True)
 def quickstart(paper: str, work_dir: Path | None, seed: int) -> None:

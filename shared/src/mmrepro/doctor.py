@@ -199,7 +199,7 @@ def _papers() -> Finding:
     if names:
         places = ", ".join(f"{name} ({'checkout' if papers.checkout(name) else 'wheel'})" for name in names)
         return Finding("papers", OK, places)
-    return Finding("papers", WARNING, "none is installed", 'pip install "./packages/itransformer[openmmlab]"')
+    return Finding("papers", WARNING, "none is installed", 'pip install "./packages/<paper>[openmmlab]"')
 
 
 def _data_root() -> Finding:

@@ -211,9 +211,16 @@ class KeyRules:
         """
         return convert(state, self, source=source, backward=True)
 
-    def _apply(self, state: Mapping[str, Tensor], backward: bool, problems: dict[str, list[str]]) -> State:
-        """Return what the rules make of the state dict, and note what they could not."""
+    def known(self, state: Mapping[str, Tensor]) -> State:
+        """Return the part of our state dict that an official one gives, however incomplete: for reading sizes."""
+        return self._apply(state, False, defaultdict(list))[0]
+
+    def _apply(
+        self, state: Mapping[str, Tensor], backward: bool, problems: dict[str, list[str]]
+    ) -> tuple[State, set[str]]:
+        """Return what the rules make of the state dict, and the keys that they could not make; note why."""
         result: State = {}
+        failed: set[str] = set()
         groups: dict[tuple[int, tuple], dict[str, Tensor]] = defaultdict(dict)
         for key, tensor in state.items():
             found = self._find(key, backward, state, problems)
@@ -227,20 +234,34 @@ class KeyRules:
             wanted = [_fill(pattern, dict(values)) for pattern in sources]
             absent = [key for key in wanted if key not in tensors]
             problems["not in the file"] += absent
+            names = [_fill(pattern, dict(values)) for pattern in targets]
             if absent:
+                failed.update(names)
                 continue
             try:
                 parts = (rule.backward if backward else rule.forward)([tensors[key] for key in wanted])
             except (IndexError, RuntimeError, ValueError) as error:  # what torch raises for shapes that do not fit
                 problems["wrong shape"].append(f"{', '.join(wanted)}: {error}")
+                failed.update(names)
                 continue
-            for pattern, part in zip(targets, parts, strict=True):
-                name = _fill(pattern, dict(values))
+            for name, part in zip(names, parts, strict=True):
                 if name in result:
                     problems["filled twice"].append(name)
                 result[name] = part
         complete = not any(problems.values())
-        return self._with_recreated(result) if backward and complete else result
+        return (self._with_recreated(result) if backward and complete else result), failed
+
+    def _origin(self, key: str, backward: bool) -> str:
+        """Return a key that should have been made, with the names that it is made from."""
+        for rule in self.rules:
+            if isinstance(rule, Drop | Alias):
+                continue
+            sources, targets = reversed(rule.sides) if backward else rule.sides
+            for pattern in targets:
+                values = _match(pattern, key)
+                if values is not None:
+                    return f"{key}, made from {', '.join(_fill(source, values) for source in sources)}"
+        return key
 
     def _find(
         self, key: str, backward: bool, state: Mapping[str, Tensor], problems: dict[str, list[str]]
@@ -301,9 +322,12 @@ def convert(
         CheckpointMismatchError: one error with every key that no rule takes, that is missing, or has a wrong shape.
     """
     problems: dict[str, list[str]] = defaultdict(list)
-    result = rules._apply(state, backward, problems)
+    result, failed = rules._apply(state, backward, problems)
     if target is not None:
-        for kind, lines in differences(result, target).items():
+        found = differences(result, target)
+        absent = (key for key in found.pop("not in the file") if key not in failed)  # those are listed by their parts
+        problems["not in the file"] += [rules._origin(key, backward) for key in absent]
+        for kind, lines in found.items():
             problems[kind] += lines
     if any(problems.values()):
         raise CheckpointMismatchError(source, problems)

@@ -12,8 +12,6 @@ from mmrepro import papers
 from mmrepro.reproduction import environment, report, runs
 from mmrepro.reproduction.verdicts import BASELINE
 
-DEFAULT_PAPER = "itransformer"
-
 
 @dataclass(frozen=True)
 class Result:

@@ -120,6 +120,38 @@ def test_a_cut_gzip_file_is_refused(write):
         read_csv(path)
 
 
+def test_an_unknown_encoding_is_refused(write):
+    with pytest.raises(SeriesError, match=r"table\.csv: unknown encoding: bogus. Fix: pass an encoding"):
+        read_csv(write(TABLE), encoding="bogus")
+
+
+HINT = "if day and month were mixed up, pass date_format"
+
+
+@pytest.mark.parametrize(
+    ("layout", "options", "hinted"),
+    [
+        ("%d/%m/%Y %H:%M", {}, True),
+        ("%d/%m/%Y %H:%M", {"date_format": "%m/%d/%Y %H:%M"}, False),
+        ("%Y-%d-%m %H:%M", {}, False),  # read as year, month, day, which nobody writes the other way round
+    ],
+)
+def test_a_gap_that_a_guess_of_the_date_format_may_have_made_says_so(write, layout, options, hinted):
+    dates = pd.date_range("2020-02-01", periods=72, freq="h")
+    rows = "".join(f"{date.strftime(layout)},1\n" for date in dates)
+    with pytest.warns(SeriesWarning, match="2 gaps") as caught:
+        read_csv(write(f"date,a\n{rows}"), **options)
+    assert (HINT in str(caught[0].message)) is hinted
+
+
+def test_a_day_above_twelve_cannot_be_a_month(write):
+    dates = [date for date in pd.date_range("2020-02-11", periods=72, freq="h") if date.day != 12]
+    rows = "".join(f"{date.strftime('%m/%d/%Y %H:%M')},1\n" for date in dates)
+    with pytest.warns(SeriesWarning, match="1 gaps") as caught:
+        read_csv(write(f"date,a\n{rows}"))
+    assert HINT not in str(caught[0].message)
+
+
 def test_lines_are_counted_from_one_where_there_is_no_header(write):
     with pytest.raises(SeriesError, match="line 2, column '1' holds 'x', which is not a number"):
         read_csv(write("1,2\n3,x\n"), date_column=None, header=False)

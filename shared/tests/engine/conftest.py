@@ -43,6 +43,12 @@ def _safe_loading():
     safe_loading.install()
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """Work directories and mmengine's ``.dist_test`` are made in the current folder: keep them out of the checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def build() -> Callable[..., Runner]:
     """Build a runner in a work directory; ``resume`` goes on from its latest checkpoint."""

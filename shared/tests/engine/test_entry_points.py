@@ -59,6 +59,20 @@ def test_help_needs_neither_torch_nor_mmengine(tool):
         (["no_such_config"], "no_such_config is neither a file nor a config"),
         (["{toy}", "--cfg-options", "model"], "--cfg-options model: write it as key=value"),
         (["{toy}", "--cfg-options", "modle.dropout=0"], "the config has no 'modle'. Did you mean model?"),
+        (["{toy}", "--cfg-options", "model.dropuot=0"], "ToyModel has no argument 'dropuot'. Did you mean dropout?"),
+        (
+            ["{toy}", "--cfg-options", "train_dataloader.dataset.lenght=9"],
+            "ToyDataset has no argument 'lenght'. Did you mean length?",
+        ),
+        (
+            ["{toy}", "--cfg-options", "val_evaluator.perfix=a"],
+            "ToyMetric has no argument 'perfix'. Did you mean prefix?",
+        ),
+        (
+            ["{toy}", "--cfg-options", "train_dataloader.bacth_size=9"],
+            "DataLoader has no argument 'bacth_size'. Did you mean batch_size",
+        ),
+        (["{toy}", "--cfg-options", "optim_wrapper.optimizer.zzz=1"], "Adam has no argument 'zzz'."),
         (["{toy}", "--cfg-options", "custom_hooks.99.interval=2"], "--cfg-options custom_hooks.99.interval=2: "),
         (["{toy}", "--cfg-options", "randomness.seed.x=2"], "--cfg-options randomness.seed.x=2: "),
         (["{toy}", "--resume", "missing.pth"], "--resume missing.pth: no such file"),
@@ -84,6 +98,20 @@ def test_the_fault_of_a_user_is_one_line(arguments, message, toy_file, tmp_path,
     assert str(stop.value).startswith("error: ")
     assert message in str(stop.value)
     assert "\n" not in str(stop.value)
+
+
+def test_a_wrong_keyword_in_the_code_keeps_its_traceback(toy_file):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'shape'"):
+        train.main(argv=[str(toy_file), "--cfg-options", "train_dataloader.dataset.type=FaultyDataset"])
+
+
+@pytest.fixture(autouse=True)
+def _faulty_dataset():
+    from mmengine.registry import DATASETS
+
+    @DATASETS.register_module(name="FaultyDataset", force=True)
+    def build():
+        return toy.ToyDataset(shape=3)
 
 
 def test_missing_data_is_one_line(toy_file):

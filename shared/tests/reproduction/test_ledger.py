@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 
 import pytest
 
@@ -26,6 +27,31 @@ def test_a_write_that_fails_leaves_the_old_ledger(tmp_path, monkeypatch):
     with pytest.raises(TypeError):
         ledger.append(file, Entry("a", "train", {"mse": object()}, "c"))
     assert file.read_bytes() == before
+
+
+APPEND = """
+import pathlib, sys
+from mmrepro.reproduction import ledger
+for number in range(40):
+    ledger.append(pathlib.Path(sys.argv[1]), ledger.Entry(sys.argv[2], "train", {}, "c", number))
+"""
+
+
+def test_processes_that_write_at_the_same_time_lose_nothing(tmp_path):
+    file = tmp_path / "reproductions.json"
+    children = [subprocess.Popen([sys.executable, "-c", APPEND, str(file), row]) for row in "ab"]
+    assert [child.wait() for child in children] == [0, 0]
+    written = [(entry.row, entry.seed) for entry in ledger.load(file)]
+    assert sorted(written) == [(row, number) for row in "ab" for number in range(40)]
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_lock_that_stays_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "LOCK_SECONDS", 0.1)
+    file = tmp_path / "reproductions.json"
+    (tmp_path / ".reproductions.json.lock").touch()
+    with pytest.raises(TimeoutError, match=r"\.reproductions\.json\.lock has been there .* delete this file"):
+        ledger.append(file, Entry("a", "train", {}, "c"))
 
 
 @pytest.mark.parametrize("text", ["{", '[{"row": "a", "wrong": 1}]'])
@@ -75,6 +101,7 @@ def test_a_tree_is_clean_when_only_our_ledgers_changed(tmp_path):
     assert len(commit) == 40
     assert clean
     (package / "reproductions.json").write_text(json.dumps([]))
+    (package / ".reproductions.json.lock").touch()
     assert environment.commit(package) == (commit, True)
     (package / "model.py").write_text("a = 2\n")
     assert environment.commit(package) == (commit, False)

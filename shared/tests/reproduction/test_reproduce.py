@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from mmrepro.datasets import registry
-from mmrepro.reproduction import ledger, rows, tiers
+from mmrepro.reproduction import environment, ledger, rows, tiers
 from mmrepro.reproduction.reproduce import reproduce
 from mmrepro.reproduction.tiers import Settings
 from mmrepro.reproduction.verdicts import judge
@@ -61,6 +61,12 @@ def test_an_outcome_says_what_was_measured(fake_paper, settings):
     assert texts["train"].startswith("MSE 0.381 (off by 0.081), MAE 0.4 (reproduced), ")
     assert texts["complexity"].startswith("reproduced: 15 parameters, ")
     assert texts["parity"].startswith("reproduced: 1 cases passed, the worst at 0.1 of its tolerance, ")
+
+
+def test_an_outcome_names_an_unclean_tree(fake_paper, settings, monkeypatch):
+    monkeypatch.setattr(environment, "commit", lambda folder: ("a" * 40, False))
+    texts = {one.tier: one.text for one in reproduce("fake", settings, pattern="fake_b", seeds=(1,))}
+    assert texts["train"].startswith("MSE 0.381 (off by 0.081), MAE 0.4 (reproduced), unclean tree, ")
 
 
 def test_a_result_that_lacks_a_metric_is_a_failure_and_no_entry(fake_paper, settings):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -33,6 +34,22 @@ def test_the_screen_shows_reported_measured_baseline_tiers_and_verdict(fake_pape
     for words in ("0.386", "0.385 ± 0.007 (2 seeds)", "1.250", "complexity train", "reproduced"):
         assert words in first
     assert "not yet measured" in line(text, "fake_b", "MSE")
+
+
+def test_an_unclean_tree_is_named_beside_the_number(fake_paper):
+    entry = Entry("fake_a", "train", {"mse": 0.38, "mae_percent": 41.0}, "c", 0, commit="a")
+    file = fake_paper.root / "reproductions.json"
+    ledger.append(file, entry)
+    assert "| 0.380 (unclean tree) |" in tables.results_markdown("fake")
+    ledger.append(file, replace(entry, seed=1))
+    assert "| 0.380 ± 0.000 (2 seeds, unclean tree) |" in tables.results_markdown("fake")
+
+
+def test_better_than_reported_stands_in_brackets(fake_paper):
+    measure(fake_paper, 0.3)
+    first = line(shown(fake_paper), "fake_a", "MSE")
+    assert "(train)" in first
+    assert "better by 0.086 (MSE)" in first
 
 
 def test_a_tier_that_differs_stands_in_brackets(fake_paper):

@@ -44,6 +44,27 @@ def test_one_metric_off_is_a_row_off():
     assert not verdict.reached
 
 
+def test_better_than_reported_is_named_and_does_not_count_as_reproduced():
+    verdict = judge(row(MSE), "train", trained(0.3))
+    assert verdict.text == "better by 0.086 (MSE)"
+    assert not verdict.reached
+
+
+def test_runs_on_an_unclean_tree_are_named():
+    clean, unclean, wheel = ({"commit": "a", "clean": True}, {"commit": "a", "clean": False}, {"clean": False})
+    runs = [Entry("a", "train", {"mse": 0.38}, "c", seed, **clean) for seed in (1, 2)]
+    assert not judge(row(MSE), "train", runs).measured[0].unclean
+    assert judge(row(MSE), "train", [*runs, Entry("a", "train", {"mse": 0.38}, "c", 3, **unclean)]).measured[0].unclean
+    assert not judge(row(MSE), "train", [Entry("a", "train", {"mse": 0.38}, "c", 1, **wheel)]).measured[0].unclean
+    size_run = Entry("a", "complexity", {"parameters": 15}, "c", **unclean)
+    assert judge(row(MSE), "complexity", [size_run]).detail.startswith("15 parameters, unclean tree")
+    counts = {"passed": 1, "failed": 0, "not_served": 0, "no_data": 0, "worst": 0.25}
+    parity = [Entry(EVERY_ROW, "parity", counts, "", **unclean)]
+    assert (
+        judge(row(MSE), "parity", parity).detail == "1 cases passed, the worst at 0.25 of its tolerance, unclean tree"
+    )
+
+
 def test_mean_spread_and_baseline():
     measured = judge(row(AP), "train", trained(0.51, 0.53, key=AP.key, **{f"baseline_{AP.key}": 0.1})).measured[0]
     assert measured.mean == pytest.approx(52)
@@ -108,6 +129,13 @@ def test_parity_holds_when_no_case_fails():
     assert verdict.detail == "40 cases passed, the worst at 0.25 of its tolerance, 3 not served"
     assert cases(passed=39, failed=1).text == "off in 1 cases"
     assert not cases(not_served=3).reached, "cases that are not served are no passes"
+
+
+def test_parity_does_not_hold_while_data_is_missing():
+    verdict = cases(passed=1, no_data=4)
+    assert verdict.text == "part: 1 of 5 cases, 4 without their data"
+    assert not verdict.reached
+    assert cases(passed=1, no_data=4, failed=1).text == "off in 1 cases"
 
 
 def test_numbers_keep_the_digits_of_the_reported_one():

@@ -1,5 +1,5 @@
 # iTransformer (arXiv 2310.06625), long-term forecasting, ETTh1, 96 steps in, 192 out: MSE 0.441, MAE 0.436.
-# Cost: about 3 minutes on one CPU core, 0.9 GB of memory.
+# Cost: about 3 minutes on one CPU core.
 #
 #   mim train mmrepro-itransformer itransformer_e2-d256_1xb32-10e_etth1-96to192.py
 _base_ = "./itransformer_e2-d256_1xb32-10e_etth1-96to96.py"

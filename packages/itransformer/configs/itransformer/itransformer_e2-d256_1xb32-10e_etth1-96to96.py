@@ -1,5 +1,5 @@
 # iTransformer (arXiv 2310.06625), long-term forecasting, ETTh1, 96 steps in, 96 out: MSE 0.386, MAE 0.405.
-# Cost: about 3 minutes on one CPU core, 0.9 GB of memory.
+# Cost: about 3 minutes on one CPU core.
 #
 #   mim train mmrepro-itransformer itransformer_e2-d256_1xb32-10e_etth1-96to96.py
 _base_ = [

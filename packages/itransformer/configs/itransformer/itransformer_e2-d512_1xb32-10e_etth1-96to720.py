@@ -1,5 +1,5 @@
 # iTransformer (arXiv 2310.06625), long-term forecasting, ETTh1, 96 steps in, 720 out: MSE 0.503, MAE 0.491.
-# Cost: about 4 minutes on one CPU core, 1 GB of memory.
+# Cost: about 4 minutes on one CPU core.
 #
 #   mim train mmrepro-itransformer itransformer_e2-d512_1xb32-10e_etth1-96to720.py
 _base_ = "./itransformer_e2-d256_1xb32-10e_etth1-96to96.py"

@@ -1,4 +1,4 @@
-# Not a row of the paper: a template for a CSV file of your own, with a header line, a column `date`, and one column of
+# Not a row of the paper: a template for a CSV file of your own, with a header line, a column of dates, and a column of
 # numbers per series. The first 70 % of the rows train, the next 10 % choose the best epoch, the last 20 % test. It needs
 # no other file: copy it anywhere, change what stands between the lines, then
 #
@@ -13,14 +13,38 @@ file = "data/my_series.csv"  # as it is, or below --data-root
 seq_len = 96  # steps that the model reads
 pred_len = 24  # steps that it forecasts
 width = 128  # 128 for a few series, 512 for hundreds
+features = "M"  # "M": all columns are forecast; "MS": all are read, the target is forecast; "S": the target alone
+target = "OT"  # that column; with "M" it does not matter
+date_column = "date"  # name of the column that holds the dates
+date_format = None  # how they are written, such as "%d/%m/%Y %H:%M"; None: found out
+encoding = "utf-8"  # "latin-1", "utf-16", ... for a file that is not UTF-8
 time_features = True  # hour, weekday, day and day of the year as further tokens; False for series without a calendar
 max_epochs = 10
 # ----------------------------------------------------------------------------------------------------------------------
 
-model = dict(type="ITransformer", seq_len=seq_len, pred_len=pred_len, d_model=width, d_ff=width, n_heads=8, e_layers=2)
+model = dict(
+    type="ITransformer",
+    seq_len=seq_len,
+    pred_len=pred_len,
+    features=features,
+    d_model=width,
+    d_ff=width,
+    n_heads=8,
+    e_layers=2,
+)
 
 windows = dict(
-    type="CSVForecastDataset", file=file, seq_len=seq_len, pred_len=pred_len, time_features=time_features, freq="h"
+    type="CSVForecastDataset",
+    file=file,
+    seq_len=seq_len,
+    pred_len=pred_len,
+    features=features,
+    target=target,
+    date_column=date_column,
+    date_format=date_format,
+    encoding=encoding,
+    time_features=time_features,
+    freq="h",
 )
 in_order = dict(
     batch_size=32,

@@ -6,13 +6,25 @@ forecasting model of the Time-Series-Library, whose last layer is called ``proje
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mmrepro.checkpoint import CheckpointMismatchError, Join, KeyRules, Rename, Squeeze, differences, strip_wrappers
+from mm_itransformer.models import ITransformer
+from mmrepro.checkpoint import (
+    CheckpointMismatchError,
+    Join,
+    KeyRules,
+    Rename,
+    Squeeze,
+    convert,
+    differences,
+    strip_wrappers,
+)
 from mmrepro.safe_loading import source_of
 
 _OFFICIAL, _OURS = "encoder.attn_layers.{i}", "backbone.layers.{i}"
@@ -36,6 +48,24 @@ RULES = KeyRules(
         Rename("projection.*", "head.proj.*"),
     )
 )
+# On the way back the first rule for a key counts.
+_RULES_BY_HEAD = {"projector": RULES, "projection": KeyRules((Rename("projection.*", "head.proj.*"), *RULES.rules))}
+
+# Where a size shows: our keys and the axis. What most of them say counts, so that the odd one out is the one named.
+_WITNESSES = {
+    "seq_len": {"embedding.proj.weight": 1},
+    "pred_len": {"head.proj.weight": 0, "head.proj.bias": 0},
+    "d_model": {
+        "embedding.proj.weight": 0,
+        "embedding.proj.bias": 0,
+        "backbone.norm.weight": 0,
+        "backbone.norm.bias": 0,
+        "head.proj.weight": 1,
+    },
+    "d_ff": {"layer.ffn.fc1.weight": 0, "layer.ffn.fc1.bias": 0, "layer.ffn.fc2.weight": 1},
+    "inner": {"layer.attn.proj.weight": 1},
+}
+_LAYER = re.compile(r"backbone\.layers\.(\d+)\.")
 
 
 def is_official(state: Mapping[str, Tensor]) -> bool:
@@ -43,44 +73,92 @@ def is_official(state: Mapping[str, Tensor]) -> bool:
     return any(key.startswith(("enc_embedding.", "encoder.attn_layers.")) for key in state)
 
 
-def from_official(state: Mapping[str, Tensor], **options: Any) -> dict[str, Tensor]:
-    """Return our state dict for an official one; ``options`` (see :func:`infer_config`) change no weight.
+def from_official(
+    state: Mapping[str, Tensor],
+    target: Mapping[str, Sequence[int]] | nn.Module | None = None,
+    source: str = "the checkpoint",
+) -> dict[str, Tensor]:
+    """Return our state dict for an official one.
+
+    Args:
+        state: the official state dict, wrapped or bare.
+        target: the keys and shapes to fill, or the model that has them; None checks the official side alone.
+        source: what an error calls the file.
 
     Raises:
         CheckpointMismatchError: a key is not accounted for.
     """
-    return RULES.forward(strip_wrappers(state))
+    return convert(strip_wrappers(state, source), RULES, target, source)
 
 
-def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_official(
+    state: Mapping[str, Tensor], *, head: Literal["projector", "projection"] = "projector"
+) -> dict[str, Tensor]:
     """Return the official state dict for one of ours.
 
+    Args:
+        state: our state dict.
+        head: the name of the last layer: ``projector`` in thuml/iTransformer, ``projection`` in TSLib.
+
     Raises:
         CheckpointMismatchError: a key is not accounted for.
     """
-    return RULES.backward(state)
+    return _RULES_BY_HEAD[head].backward(state)
 
 
 def infer_config(
-    state: Mapping[str, Tensor], n_heads: int | None = None, use_norm: bool | None = None
+    state: Mapping[str, Tensor], *, n_heads: int | None = None, use_norm: bool | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return ``{"model": settings}``: what the shapes say of the model, in either layout.
+    """Return ``{"model": settings}``: what the shapes say of the model, in either layout, however incomplete.
 
     Args:
         state: a state dict.
         n_heads, use_norm: how the model was trained; no weight shows it, so they are left out unless given.
+
+    Raises:
+        ValueError: ``n_heads`` is not positive.
     """
-    ours = from_official(state) if is_official(state) else state
-    settings: dict[str, Any] = {}
-    if "embedding.proj.weight" in ours:
-        settings["d_model"], settings["seq_len"] = ours["embedding.proj.weight"].shape
-    if "head.proj.weight" in ours:
-        settings["pred_len"] = ours["head.proj.weight"].shape[0]
-    if "backbone.layers.0.ffn.fc1.weight" in ours:
-        settings["d_ff"] = ours["backbone.layers.0.ffn.fc1.weight"].shape[0]
-        settings["e_layers"] = len({key.split(".")[2] for key in ours if key.startswith("backbone.layers.")})
+    if n_heads is not None and n_heads < 1:
+        raise ValueError(f"n_heads={n_heads} is not positive")
+    settings = _sizes(state)
+    settings.pop("inner", None)
     given = {"n_heads": n_heads, "use_norm": use_norm}
     return {"model": settings | {key: value for key, value in given.items() if value is not None}}
+
+
+def target(state: Mapping[str, Tensor], *, n_heads: int | None = None) -> ITransformer:
+    """Return the model, on the meta device, that has the sizes of a state dict in either layout.
+
+    A complete file fills it; of an incomplete or misshapen one, the keys that do not fit are those at fault.
+
+    Args:
+        state: a state dict.
+        n_heads: the number of heads, for widths that it does not divide.
+    """
+    settings = infer_config(state, n_heads=n_heads)["model"]
+    inner = _sizes(state).get("inner")
+    if n_heads is None:
+        width = settings.get("d_model", 1)
+        settings["n_heads"] = next((n for n in range(1, width + 1) if width // n * n == inner), 1)
+    with torch.device("meta"):
+        return ITransformer(**settings)
+
+
+def _sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    ours = RULES.known(state) if is_official(state) else state
+    sizes = {}
+    for name, axes in _WITNESSES.items():
+        seen = [
+            tensor.shape[axes[key]]
+            for full, tensor in ours.items()
+            if (key := _LAYER.sub("layer.", full, count=1)) in axes and axes[key] < tensor.ndim
+        ]
+        if any(seen):  # no size is 0
+            sizes[name] = Counter(size for size in seen if size).most_common(1)[0][0]
+    layers = [int(match.group(1)) for key in ours if (match := _LAYER.match(key))]
+    if layers:  # a stray index must not cost a model of that many layers
+        sizes["e_layers"] = min(max(layers) + 1, len(ours))
+    return sizes
 
 
 def meta_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

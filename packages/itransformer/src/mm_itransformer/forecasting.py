@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmrepro.datasets.series import Series, SeriesError, read_csv
+from mmrepro.datasets.series import Series, SeriesError, future_dates, read_csv, read_frame
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Forecast:
                 "nothing follows the history: pass start= to forecast a stretch that the input already holds"
             )
         truth = self.truth.to_numpy()
-        trials = {"": self.values.to_numpy()[: len(truth)], "baseline_": self.history.to_numpy()[-1:]}
+        last = self.history[self.truth.columns].to_numpy()[-1:]  # with features='MS' the truth is the target alone
+        trials = {"": self.values.to_numpy()[: len(truth)], "baseline_": last}
         errors = {}
         for name, trial in trials.items():
             errors[f"{name}mse"] = float(np.mean((trial - truth) ** 2))
@@ -65,7 +66,7 @@ def to_series(
         source: path of a CSV file; a DataFrame with dates as its index or in ``date_column``; or an array (T, V).
         columns: names of an array's columns; ``x1``, ``x2``, ... without them or if their number differs.
         date_column: the CSV file's or DataFrame's column of dates.
-        date_format: how the dates of a CSV file are written; found out by default.
+        date_format: how the dates are written where they are text; found out by default.
         encoding: the CSV file's.
 
     Raises:
@@ -74,7 +75,7 @@ def to_series(
     if isinstance(source, (str, Path)):
         return read_csv(source, date_column=date_column, date_format=date_format, encoding=encoding)
     if isinstance(source, pd.DataFrame):
-        return _from_frame(source, date_column)
+        return read_frame(source, date_column=date_column, date_format=date_format)
     values = np.asarray(source)
     if values.ndim == 1:
         values = values[:, None]
@@ -88,33 +89,6 @@ def to_series(
     return Series(values.astype(np.float64), None, tuple(columns), "the array")
 
 
-def _from_frame(frame: pd.DataFrame, date_column: str) -> Series:
-    dates = None
-    if date_column in frame.columns:
-        try:
-            dates = pd.DatetimeIndex(pd.to_datetime(frame[date_column]))
-        except (ValueError, TypeError) as error:
-            raise SeriesError(
-                f"the DataFrame's column {date_column!r} holds no dates ({error}). "
-                "Fix: convert it with pandas.to_datetime"
-            ) from error
-        frame = frame.drop(columns=date_column)
-    elif isinstance(frame.index, pd.DatetimeIndex):
-        dates = frame.index
-    if dates is not None and not (dates.notna().all() and dates.is_monotonic_increasing):
-        raise SeriesError("the DataFrame's dates have gaps (NaT) or go backwards. Fix: fill them and sort_index()")
-    wrong = [str(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
-    if wrong:
-        raise SeriesError(
-            f"the DataFrame's column {wrong[0]!r} holds no numbers ({len(wrong)} such columns). "
-            "Fix: convert it with pandas.to_numeric, or drop it"
-        )
-    columns = tuple(str(name) for name in frame.columns)
-    values = frame.to_numpy(np.float64)
-    _require_finite(values, columns, "the DataFrame")
-    return Series(values, dates, columns, "the DataFrame")
-
-
 def _require_finite(values: np.ndarray, columns: tuple[str, ...] | list[str], name: str) -> None:
     bad = ~np.isfinite(values.astype(np.float64))
     if bad.any():
@@ -125,13 +99,14 @@ def _require_finite(values: np.ndarray, columns: tuple[str, ...] | list[str], na
         )
 
 
-def choose_scaler(series: Series, meta: dict, fit: bool) -> tuple[Series, np.ndarray, np.ndarray]:
+def choose_scaler(series: Series, meta: dict, fit: bool, row: int) -> tuple[Series, np.ndarray, np.ndarray]:
     """Return the series with the columns of the scaler in its order, and mean and deviation (V,).
 
     Args:
         series: the whole input.
         meta: what the checkpoint says about its training data: ``columns``, ``mean``, ``std``; or nothing.
-        fit: take mean and deviation of the input itself.
+        fit: take mean and deviation of the input itself, of the rows that the forecast may know.
+        row: where the forecast begins; what follows is not known to it.
 
     Raises:
         SeriesError: the input lacks columns that the model was trained on, and ``fit`` is False.
@@ -146,8 +121,9 @@ def choose_scaler(series: Series, meta: dict, fit: bool) -> tuple[Series, np.nda
         )
         fit = True
     if fit:
-        deviation = series.values.std(0)
-        return series, series.values.mean(0), np.where(deviation > 0, deviation, 1.0)
+        known = series.values[:row]
+        deviation = known.std(0)
+        return series, known.mean(0), np.where(deviation > 0, deviation, 1.0)
     missing = [name for name in columns if name not in series.columns]
     if missing:
         raise SeriesError(
@@ -165,12 +141,18 @@ def choose_scaler(series: Series, meta: dict, fit: bool) -> tuple[Series, np.nda
     return series.select(columns), np.asarray(meta["mean"]), np.asarray(meta["std"])
 
 
-def first_row(series: Series, start: int | str | pd.Timestamp | None, seq_len: int) -> int:
+def first_row(series: Series, start: int | str | pd.Timestamp | None, seq_len: int, freq: str | None = None) -> int:
     """Return the row where the forecast begins; None is the row after the last.
+
+    Args:
+        series: the whole input.
+        start: a row, negative from the end, or a date; a date without a time zone is one of the series' own zone.
+        seq_len: how many rows must come before it.
+        freq: step of the dates beyond the input; by default what the input's dates say.
 
     Raises:
         SeriesError: fewer than ``seq_len`` rows come before it, or it lies beyond the input.
-        ValueError: a date was given and the input has none.
+        ValueError: ``start`` is no date, or the input has no dates to compare it with.
     """
     rows = len(series.values)
     if start is None:
@@ -180,7 +162,7 @@ def first_row(series: Series, start: int | str | pd.Timestamp | None, seq_len: i
     elif series.dates is None:
         raise ValueError(f"start={start!r} is a date, but {series.path} has no dates: give a row number")
     else:
-        row = int(series.dates.searchsorted(pd.Timestamp(start)))
+        row = _row_of_date(series, start, seq_len, freq)
     if not 0 <= row <= rows:
         raise SeriesError(f"start={start!r} lies outside {series.path}, which has {rows} rows")
     if row < seq_len:
@@ -189,3 +171,30 @@ def first_row(series: Series, start: int | str | pd.Timestamp | None, seq_len: i
             "Fix: give a longer history, a later start, or a model with a shorter seq_len"
         )
     return row
+
+
+def _row_of_date(series: Series, start: str | pd.Timestamp, seq_len: int, freq: str | None) -> int:
+    """Return the first row at or after a date, which may be the one that follows the last row."""
+    dates = series.dates
+    try:
+        date = pd.Timestamp(start)
+    except (ValueError, TypeError) as fault:
+        raise ValueError(
+            f"start={start!r} is neither a row nor a date. Fix: give a row number, or a date like '2024-01-31 13:00'"
+        ) from fault
+    if date is pd.NaT:
+        raise ValueError(f"start={start!r} is no date. Fix: give a row number, or a date like '2024-01-31 13:00'")
+    if dates.tz is None and date.tz is not None:
+        raise ValueError(
+            f"start={start!r} has a time zone, the dates of {series.path} have none. Fix: give start without one"
+        )
+    if dates.tz is not None and date.tz is None:
+        date = date.tz_localize(dates.tz, ambiguous=True, nonexistent="shift_forward")
+    if date > dates[-1]:
+        following = future_dates(dates[-4 * seq_len :], 1, freq)[0]
+        if date > following:
+            raise SeriesError(
+                f"start={start!r} lies outside {series.path}, which ends at {dates[-1]}: a forecast begins at "
+                f"{following} at the latest. Fix: give an earlier start, or the rows up to it"
+            )
+    return int(dates.searchsorted(date))

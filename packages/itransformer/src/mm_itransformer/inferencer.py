@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +24,7 @@ from mmrepro.datasets.series import Series, SeriesError, future_dates
 from mmrepro.datasets.time_features import calendar_features, feature_names, time_features
 
 CALENDAR = ("month", "day", "weekday", "hour", "quarter of the hour")
+READING = ("date_column", "date_format", "encoding")
 
 
 @INFERENCERS.register_module()
@@ -67,6 +70,7 @@ class ITransformerInferencer(BaseInferencer):
         config = model if isinstance(model, Config) else Config.fromfile(papers.find_config("itransformer", model))
         self._given_meta = dict(dataset_meta or {})
         self.dataset_meta: dict = {}
+        self._reading: dict = {}
         super().__init__(copy.deepcopy(config), str(weights), device, scope="mmengine", show_progress=show_progress)
 
     def __call__(self, inputs: Any, out_dir: str | Path | None = None, **kwargs) -> dict:
@@ -75,14 +79,17 @@ class ITransformerInferencer(BaseInferencer):
         Args:
             inputs: path of a CSV file, a DataFrame (dates as index or in a column ``date``), an array (T, V), or a list
                 of those.
-            out_dir: write ``<name>_forecast.csv``, ``<name>_forecast.png`` and ``<name>_attention.png`` there.
+            out_dir: write ``<name>_forecast.csv``, ``<name>_forecast.png`` and ``<name>_attention.png`` there. The
+                name is the input file's without ``.csv`` or ``.csv.gz``; a second one of the same name becomes
+                ``<name>_2``.
             start: row (negative from the end) or date where the forecast begins; by default after the last row.
                 The rows from there on are the truth to compare with.
             freq: step of the dates beyond the input; by default what the input's dates say.
             with_attention: keep the attention maps in the result, and draw them into ``out_dir``; True by default.
             columns: names of the variates to draw.
-            fit_scaler: scale by the input's own mean and deviation: for series that the model was not trained on.
-            date_column, date_format, encoding: how to read a CSV file.
+            fit_scaler: scale by mean and deviation of the input's own rows before the forecast: for series that the
+                model was not trained on.
+            date_column, date_format, encoding: how to read a CSV file; by default as the config's data set.
 
         Returns:
             ``predictions``: a list of :class:`Forecast`; ``visualization``: a list of the files written for each.
@@ -100,13 +107,14 @@ class ITransformerInferencer(BaseInferencer):
     ) -> Iterator[dict]:
         """Yield for each input what :meth:`forward` needs; inputs may differ in their number of variates."""
         for source in inputs:
-            series = to_series(source, self.dataset_meta.get("columns"), **reading)
-            series, mean, std = choose_scaler(series, self.dataset_meta, fit_scaler)
+            series = to_series(source, self.dataset_meta.get("columns"), **(self._reading | reading))
+            row = first_row(series, start, self.model.seq_len, freq)
+            series, mean, std = choose_scaler(series, self.dataset_meta, fit_scaler, row)
             yield {
                 "series": series,
                 "mean": mean,
                 "std": std,
-                "row": first_row(series, start, self.model.seq_len),
+                "row": row,
                 "freq": freq,
             }
 
@@ -151,8 +159,7 @@ class ITransformerInferencer(BaseInferencer):
         from mm_itransformer.visualization import draw_attention, draw_forecast  # matplotlib costs half a second
 
         written = []
-        for i, (source, forecast) in enumerate(zip(inputs, preds, strict=True)):
-            stem = Path(source).name.split(".")[0] if isinstance(source, (str, Path)) else f"series{i + 1}"
+        for stem, forecast in zip(_file_stems(inputs), preds, strict=True):
             table = Path(out_dir) / f"{stem}_forecast.csv"
             table.parent.mkdir(parents=True, exist_ok=True)
             forecast.values.to_csv(table, index_label=forecast.values.index.name)
@@ -200,6 +207,7 @@ class ITransformerInferencer(BaseInferencer):
         load_strictly(model, checkpoint)
         stored = meta_of(checkpoint).get("dataset_meta", {})
         dataset = cfg.get("test_dataloader", {}).get("dataset", {})
+        self._reading = {name: dataset[name] for name in READING if name in dataset}
         configured = _data_settings(dataset)
         require_same_time_features(stored, configured)
         self.dataset_meta = configured | stored | self._given_meta
@@ -220,6 +228,18 @@ def _data_settings(dataset: dict) -> dict:
     names = ("time_features", "freq")
     own = {name: defaults[name].default for name in names if name in defaults}
     return own | {name: dataset[name] for name in names if name in dataset}
+
+
+def _file_stems(inputs: list) -> list[str]:
+    """Return a name for the files of each input, no two alike."""
+    stems: list[str] = []
+    for i, source in enumerate(inputs):
+        name = f"series{i + 1}"
+        if isinstance(source, (str, Path)):
+            name = re.sub(r"\.csv(\.gz)?$", "", Path(source).name)
+        numbered = (f"{name}_{n}" for n in itertools.count(2))
+        stems.append(name if name not in stems else next(other for other in numbered if other not in stems))
+    return stems
 
 
 def _rows(series: Series, rows: slice) -> pd.Index:

@@ -22,6 +22,7 @@ def set_up(config: Config, launcher: str, local_rank: int) -> None:
     config.launcher = launcher
     if launcher == "none":
         return
+    _log_means(config)
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     if torch.cuda.is_available():
         return
@@ -41,6 +42,15 @@ def set_up(config: Config, launcher: str, local_rank: int) -> None:
         find_unused_parameters=config.get("find_unused_parameters", False),
     )
     config.model_wrapper_cfg = {**defaults, **(config.get("model_wrapper_cfg") or {})}
+
+
+def _log_means(config: Config) -> None:
+    """Add the hook that logs the mean loss of all processes, unless the config has it."""
+    from .reduced_losses_hook import ReducedLossesHook
+
+    hooks = config.get("custom_hooks") or []
+    if not any(hook.get("type") in (ReducedLossesHook, ReducedLossesHook.__name__) for hook in hooks):
+        config.custom_hooks = [*hooks, dict(type=ReducedLossesHook.__name__)]
 
 
 def tear_down() -> None:

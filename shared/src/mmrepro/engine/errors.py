@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from . import unknown_argument
+
 
 class UserError(Exception):
     """What was asked for cannot be done; the message says why and what to do."""
@@ -21,6 +23,11 @@ def in_one_line() -> Iterator[None]:
         yield
     except _faults_of_the_user() as error:
         raise SystemExit(f"error: {error}") from error
+    except TypeError as error:
+        sentence = unknown_argument.describe(error)
+        if sentence is None:
+            raise
+        raise SystemExit(f"error: {sentence}") from error
 
 
 def _faults_of_the_user() -> tuple[type[Exception], ...]:

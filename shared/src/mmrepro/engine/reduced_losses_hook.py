@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -14,7 +15,7 @@ from mmengine.registry import HOOKS
 class ReducedLossesHook(Hook):
     """Replaces what the training step returns for the log by its mean over the processes, in one reduction.
 
-    Every process must return the same names. Does nothing in a single process.
+    Every process must return the same names. Does nothing in a single process. ``--launcher`` adds it to the config.
     """
 
     priority = "HIGHEST"  # before the log takes the values
@@ -26,6 +27,7 @@ class ReducedLossesHook(Hook):
         if get_world_size() == 1 or not outputs:
             return
         names = sorted(outputs)
-        values = torch.stack([outputs[name].detach().float().reshape(()) for name in names])
+        device = get_device()
+        values = torch.stack([torch.as_tensor(outputs[name]).detach().float().reshape(()).to(device) for name in names])
         all_reduce(values, op="mean")
         outputs.update(zip(names, values.unbind(), strict=True))

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from mmrepro import papers
-from mmrepro.checkpoint import CheckpointMismatchError, differences, strip_wrappers
+from mmrepro.checkpoint import CheckpointMismatchError, check_options, differences, strip_wrappers
 from mmrepro.safe_loading import source_of
 
 
@@ -30,6 +30,7 @@ class StrictLoadHook(Hook):
 
     Raises:
         CheckpointMismatchError: with the file's name and every key at fault.
+        ValueError: an option that the paper's converter does not have.
     """
 
     priority = "VERY_HIGH"  # before EMAHook, which copies the state dict that this hook converts
@@ -53,7 +54,8 @@ class StrictLoadHook(Hook):
         if self.paper is not None:
             converter = importlib.import_module(papers.module(self.paper) + ".checkpoint")
             if converter.is_official(state):
-                state = converter.from_official(state, **self.options)
+                check_options(self.options, converter.from_official)
+                state = converter.from_official(state, source=source, **self.options)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         problems = {
             kind: [line for line in lines if not line.startswith(self.ignore)] if self.ignore else lines

@@ -62,7 +62,12 @@ def commit(folder: Path) -> tuple[str, bool]:
     if not head:
         return "", False
     changed = [line[3:].strip('"') for line in _git(folder, "status", "--porcelain").splitlines()]
-    return head, all(Path(path).name in WRITTEN_BY_TOOL for path in changed)
+    return head, all(_is_written_by_tool(Path(path).name) for path in changed)
+
+
+def _is_written_by_tool(name: str) -> bool:
+    """Whether a file is one of ours, or the hidden lock or temporary file of one: ``.reproductions.json.lock``."""
+    return name in WRITTEN_BY_TOOL or name.startswith(tuple(f".{ours}." for ours in WRITTEN_BY_TOOL))
 
 
 def _version(name: str) -> str:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +19,7 @@ from mmrepro import papers
 from . import environment
 
 NAME = "reproductions.json"
+LOCK_SECONDS = 30.0  # how long to wait for another process that writes; a write takes milliseconds
 EVERY_ROW = "*"  # the row of an entry that speaks for the whole paper: its parity cases
 
 
@@ -94,12 +98,41 @@ def load(file: Path) -> list[Entry]:
 
 
 def append(file: Path, new: Entry) -> None:
-    """Add one entry; the file is replaced whole, so an interrupted write leaves the old one."""
-    entries = [*load(file), new]
+    """Add one entry; the file is replaced whole, so an interrupted write leaves the old one.
+
+    Processes that write at the same time wait for each other.
+
+    Raises:
+        TimeoutError: another process holds the ledger, or was killed while it did.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps([asdict(item) for item in entries], indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, file)
+    with _locked(file):
+        entries = [*load(file), new]
+        temporary = file.with_name(f".{file.name}.{os.getpid()}")
+        temporary.write_text(json.dumps([asdict(item) for item in entries], indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, file)
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Hold a file's lock: a hidden file beside it, which only one process can create."""
+    lock = file.with_name(f".{file.name}.lock")
+    give_up = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            lock.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            if time.monotonic() > give_up:
+                raise TimeoutError(
+                    f"{lock} has been there for {LOCK_SECONDS:g} s: another process writes the ledger, or was killed "
+                    "while it did. Fix: if no other `mmrepro reproduce` is running, delete this file"
+                ) from None
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        lock.unlink()
 
 
 def current(entries: list[Entry], row: str, tier: str) -> list[Entry]:

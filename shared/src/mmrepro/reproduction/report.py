@@ -38,7 +38,7 @@ def write(paper: str, work_dir: Path, *, out: Path | None = None, outcomes: Sequ
     html = render(
         "report.html.j2",
         title=f"{paper}: reported and reproduced",
-        summary=f"{len(selected)} reported rows, {measured} measured, {verified} reproduced or better.",
+        summary=f"{len(selected)} reported rows, {measured} measured, {verified} reproduced.",
         overview=_base64(plots.reported_and_measured(drawn)) if drawn else None,
         rows=[_row(row, verdicts[row.name], entries, work_dir / paper / row.name) for row in selected],
         tiers=_tiers(selected, verdicts),

@@ -71,11 +71,12 @@ def badges(verdicts: dict[str, Verdict]) -> str:
 
 
 def measured_text(one: Measured) -> str:
-    """Return ``0.386 ± 0.002 (3 seeds)``, or the value alone for a single run."""
+    """Return ``0.386 ± 0.002 (3 seeds)``, or the value alone for a single run; runs on an unclean tree are named."""
     digits = decimals(one.metric)
-    if one.spread is None:
-        return f"{one.mean:.{digits}f}"
-    return f"{one.mean:.{digits}f} ± {one.spread:.{digits}f} ({len(one.values)} seeds)"
+    spread = "" if one.spread is None else f" ± {one.spread:.{digits}f}"
+    seeds = "" if one.spread is None else f"{len(one.values)} seeds"
+    remarks = ", ".join(filter(None, (seeds, "unclean tree" if one.unclean else "")))
+    return f"{one.mean:.{digits}f}{spread}" + (f" ({remarks})" if remarks else "")
 
 
 def baseline_text(one: Measured | None) -> str:

@@ -73,6 +73,8 @@ def _measured_text(row: Row, tier: str, entry: Entry) -> str:
     one_by_one = [
         f"{one.metric.name} {format_number(one.mean, one.metric)} ({one.verdict})" for one in verdict.measured
     ]
+    if any(one.unclean for one in verdict.measured):
+        one_by_one.append("unclean tree")
     words = one_by_one or [f"{verdict.text or 'nothing to compare with'}: {verdict.detail}"]
     return ", ".join([*words, f"{entry.seconds:.0f} s"])
 

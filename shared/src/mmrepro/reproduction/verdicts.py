@@ -1,7 +1,8 @@
 """Comparing measured with reported numbers.
 
 A metric is ``reproduced`` when its mean over the seeds differs from the reported value by no more than the tolerance.
-Beyond it the difference is named: ``off by x``, or ``better by x`` in the direction in which better lies.
+Beyond it the difference is named: ``off by x``, or ``better by x`` in the direction in which better lies. Neither
+counts as reproduced: a leak, or a last batch that is left out, looks better too.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Measured:
     values: tuple[float, ...]
     seeds: tuple[int | None, ...]
     baseline: float | None  # a trivial forecast's value on the same samples
+    unclean: bool = False  # one of the runs was made on a checkout that differed from its commit
 
     @property
     def mean(self) -> float:
@@ -60,7 +62,7 @@ class Verdict:
     @property
     def reached(self) -> bool:
         """Whether the tier's claim holds."""
-        return self.text == "reproduced" or self.text.startswith("better by")
+        return self.text == "reproduced"
 
 
 def judge(row: Row, tier: str, entries: list[Entry]) -> Verdict:
@@ -101,8 +103,17 @@ def _measured(metric: Metric, speaking: list[Entry]) -> Measured:
     values = tuple(item.metrics[metric.key] * metric.scale for item in speaking)
     baselines = [item.metrics[BASELINE + metric.key] for item in speaking if BASELINE + metric.key in item.metrics]
     return Measured(
-        metric, values, tuple(item.seed for item in speaking), mean(baselines) * metric.scale if baselines else None
+        metric,
+        values,
+        tuple(item.seed for item in speaking),
+        mean(baselines) * metric.scale if baselines else None,
+        any(_is_unclean(item) for item in speaking),
     )
+
+
+def _is_unclean(item: Entry) -> bool:
+    """Whether the checkout differed from its commit; a wheel has none, and its version says what ran."""
+    return bool(item.commit) and not item.clean
 
 
 def _summary(measured: tuple[Measured, ...]) -> str:
@@ -116,7 +127,7 @@ def _summary(measured: tuple[Measured, ...]) -> str:
 
 def _judge_complexity(row: Row, item: Entry) -> Verdict:
     counted, official = int(item.metrics["parameters"]), item.metrics.get("official_parameters")
-    detail = f"{counted:,} parameters"
+    detail = f"{counted:,} parameters" + (", unclean tree" if _is_unclean(item) else "")
     for name, value in (("the official key list", official), ("the metafile", row.parameters)):
         if value is not None and counted != value:
             return Verdict("complexity", f"off by {counted - value:+,.0f} parameters against {name}", detail=detail)
@@ -145,6 +156,12 @@ def _judge_parity(speaking: list[Entry]) -> Verdict:
     for name, words in (("failed", "failed"), ("not_served", "not served"), ("no_data", "without their data")):
         if counts[name]:
             detail += f", {counts[name]} {words}"
+    if _is_unclean(newest):
+        detail += ", unclean tree"
     if counts["failed"]:
         return Verdict("parity", f"off in {counts['failed']} cases", detail=detail)
+    if counts["no_data"]:
+        total = counts["passed"] + counts["no_data"]
+        part = f"part: {counts['passed']} of {total} cases, {counts['no_data']} without their data"
+        return Verdict("parity", part, detail=detail)
     return Verdict("parity", "reproduced" if counts["passed"] else "", detail=detail)

@@ -7,6 +7,8 @@ queries, keys and values, and ``scaled_dot_product_attention`` where it is faste
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
@@ -33,7 +35,7 @@ class FullAttention(nn.Module):
     Args:
         d_model: width of a token.
         n_heads: number of heads. A head is ``d_model // n_heads`` wide, so the inner width is below ``d_model`` where
-            the division leaves a rest, as in the official code.
+            the division leaves a rest, as in the official code; a warning says so.
         dropout: probability that an attention weight is dropped in training.
     """
 
@@ -44,6 +46,12 @@ class FullAttention(nn.Module):
         self.n_heads = n_heads
         self.dropout = dropout
         inner = d_model // n_heads * n_heads
+        if inner < d_model:
+            warnings.warn(
+                f"d_model={d_model} is no multiple of n_heads={n_heads}: the heads are {inner // n_heads} wide, "
+                f"{inner} together. For a new model choose a multiple",
+                stacklevel=2,
+            )
         self.qkv = fused_linear(d_model, inner, parts=3)
         self.proj = nn.Linear(inner, d_model)
 

@@ -70,7 +70,7 @@ class ITransformer(BaseModel):
         self.pred_len = pred_len
         self.use_norm = use_norm
         self.features = features
-        # What a checkpoint must agree with; heads, use_norm and activation do not show in the weights.
+        # What a checkpoint must agree with; heads, use_norm, activation and features do not show in the weights.
         self.settings = {
             "seq_len": seq_len,
             "pred_len": pred_len,
@@ -80,6 +80,7 @@ class ITransformer(BaseModel):
             "n_heads": n_heads,
             "use_norm": bool(use_norm),
             "activation": activation,
+            "features": features,
         }
         self.embedding = InvertedEmbedding(seq_len, d_model, dropout)
         self.backbone = InvertedEncoder(
@@ -133,8 +134,17 @@ class ITransformer(BaseModel):
         raise ValueError(f"mode={mode!r} is not one of 'tensor', 'loss', 'predict'")
 
     def loss(self, inputs: Tensor, marks: Tensor | None, targets: Tensor) -> dict[str, Tensor]:
-        """Return the mean squared error over windows, steps and variates, in scaled units."""
+        """Return the mean squared error over windows, steps and variates, in scaled units.
+
+        Raises:
+            ValueError: the targets have another number of variates than the forecast.
+        """
         forecast, _ = self._forward(inputs, marks)
+        if forecast.shape != targets.shape:  # mse_loss would only warn, and broadcast
+            raise ValueError(
+                f"the model (features={self.features!r}) forecasts {tuple(forecast.shape)} (batch, steps, variates), "
+                f"targets have shape {tuple(targets.shape)}: give model and data set the same features"
+            )
         return {"loss_mse": F.mse_loss(forecast.to(targets.dtype), targets)}
 
     def predict(
