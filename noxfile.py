@@ -54,6 +54,15 @@ def paper_argument(session: nox.Session, default: str = "") -> tuple[str, list[s
     return name, arguments
 
 
+def install_wheels(session: nox.Session, *papers: str) -> None:
+    """Build all wheels and install papers from them; the version stays the same, so uv must not take older ones."""
+    wheels = build_wheels(session)
+    names = ["mmrepro", *(f"mmrepro-{paper.replace('_', '-')}" for paper in PAPERS)]
+    fresh = [part for name in names for part in ("--refresh-package", name)]
+    wanted = [f"mmrepro-{paper.replace('_', '-')}[openmmlab]" for paper in papers]
+    session.install("-c", str(CONSTRAINTS), "--find-links", str(wheels), *fresh, *wanted, *groups("test"))
+
+
 def build_wheels(session: nox.Session) -> Path:
     """Build a wheel of every distribution into wheels/."""
     shutil.rmtree(WHEELS, ignore_errors=True)
@@ -112,9 +121,7 @@ def upstream(session: nox.Session) -> None:
 @nox.parametrize("paper", [nox.param(name, id=name) for name in PAPERS])
 def package(session: nox.Session, paper: str) -> None:
     """Install one paper alone, from wheels, and run its own tests."""
-    wheels = build_wheels(session)
-    name = paper.replace("_", "-")
-    session.install("-c", str(CONSTRAINTS), "--find-links", str(wheels), f"mmrepro-{name}[openmmlab]", *groups("test"))
+    install_wheels(session, paper)
     session.run("python", "-m", "pytest", str(PAPERS[paper] / "tests"), *session.posargs, env=environment())
 
 
@@ -123,9 +130,7 @@ def package(session: nox.Session, paper: str) -> None:
 def mim(session: nox.Session, install: str) -> None:
     """Run mim train, test, search, run and gridsearch with every paper."""
     if install == "wheel":
-        wheels = build_wheels(session)
-        names = [f"mmrepro-{paper.replace('_', '-')}[openmmlab]" for paper in PAPERS]
-        session.install("-c", str(CONSTRAINTS), "--find-links", str(wheels), *names, *groups("test"))
+        install_wheels(session, *PAPERS)
     else:
         install_checkout(session, *groups("test"))
     session.run("python", "-m", "pytest", "tests/test_mim.py", "-m", "mim", *session.posargs, env=environment())
