@@ -11,6 +11,7 @@ import gzip
 import io
 import warnings
 import zlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -158,7 +159,7 @@ def _decode(path: Path, encoding: str) -> str:
     return text
 
 
-class _Table:
+class _Table(ABC):
     """Rows of dates and numbers on their way to a series; every complaint names a row.
 
     A subclass parses, and says how a row and the names of the columns are called.
@@ -205,13 +206,13 @@ class _Table:
         if len(names) == 1:
             raise SeriesError(f"{where} has only the column {self.date_column!r}. Fix: add columns of values")
 
+    @abstractmethod
     def _parse(self) -> pd.DataFrame:
         """Return float64 columns, and the dates as they are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _row(self, row: int) -> str:
         """Return how the row at a position is called."""
-        raise NotImplementedError
 
     def _check_values(self, frame: pd.DataFrame) -> None:
         if frame.empty:
