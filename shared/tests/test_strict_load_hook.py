@@ -18,7 +18,7 @@ from torch import nn
 
 from mmrepro import papers, safe_loading
 from mmrepro.checkpoint import CheckpointMismatchError, KeyRules, Rename, save
-from mmrepro.engine import strict_load_hook  # noqa: F401  registers the hook
+from mmrepro.engine import components  # noqa: F401  registers the hook
 
 RULES = KeyRules([Rename("official.*", "layer.*"), Rename("output.*", "head.*")])
 

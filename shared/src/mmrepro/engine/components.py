@@ -14,6 +14,7 @@ from .non_finite_guard_hook import NonFiniteGuardHook
 from .progress_hook import ProgressHook
 from .reduced_losses_hook import ReducedLossesHook
 from .seeded_data import SeededBatchSampler, SeededDataset
+from .strict_load_hook import StrictLoadHook
 
 __all__ = [
     "AtomicCheckpointHook",
@@ -28,4 +29,5 @@ __all__ = [
     "ResumableIterLoop",
     "SeededBatchSampler",
     "SeededDataset",
+    "StrictLoadHook",
 ]
