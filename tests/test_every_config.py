@@ -1,6 +1,7 @@
 """Every config of every package: it loads by itself, its model has the stated size, and its tiny version behaves.
 
-The tiny version (the config's own ``tiny`` hints) trains on generated data, so nothing here needs a data set.
+The tiny version (the config's own ``tiny`` hints) trains on generated data, so nothing here needs a data set. A config
+that inherits from another one and is the same when tiny (it sets lengths or widths only) is not tried again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import inspect
 from functools import cache
 from pathlib import Path
 
-import pytest
 import torch
 import yaml
 from mmengine.config import Config
@@ -42,10 +42,14 @@ def losses(model: torch.nn.Module, batch: dict) -> torch.Tensor:
     return model.parse_losses(model(**data, mode="loss"))[0]
 
 
-@pytest.fixture
-def small(config):
-    """The tiny version of a config; dropout is off so that two passes can be compared."""
-    settings = tiny(Config.fromfile(config))
+@cache
+def load(config: Path) -> Config:
+    return Config.fromfile(config)
+
+
+def small(config: Path) -> Config:
+    """Return the tiny version of a config; dropout is off so that two passes can be compared."""
+    settings = tiny(load(config))
     if "dropout" in settings.model:
         settings.model.dropout = 0.0
     torch.manual_seed(0)
@@ -59,21 +63,22 @@ def test_the_head_says_what_it_is_and_how_to_run_it(config):
 
 
 def test_it_brings_its_own_imports(config):
-    assert Config.fromfile(config).custom_imports["imports"]
+    assert load(config).custom_imports["imports"]
 
 
 def test_the_model_has_the_reported_size(config):
     package = config.parents[2]
     listed = reported(package).get(config.stem)
     with torch.device("meta"):
-        model = build(Config.fromfile(config))
+        model = build(load(config))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     assert parameters == listed["Metadata"]["Parameters"] if listed else parameters > 0
 
 
-def test_every_parameter_gets_a_finite_gradient(small):
-    model = build(small).train()
-    loss = losses(model, first_batch(small))
+def test_every_parameter_gets_a_finite_gradient(root):
+    settings = small(root)
+    model = build(settings).train()
+    loss = losses(model, first_batch(settings))
     loss.backward()
     assert torch.isfinite(loss)
     without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
@@ -95,13 +100,14 @@ def set_with_cp(node: object, value: bool) -> int:
     return found
 
 
-def test_activation_checkpointing_changes_nothing(small):
-    init_default_scope(small.default_scope)
-    batch, results = first_batch(small), []
+def test_activation_checkpointing_changes_nothing(root):
+    settings = small(root)
+    init_default_scope(settings.default_scope)
+    batch, results = first_batch(settings), []
     for with_cp in (False, True):
-        assert set_with_cp(small.model, with_cp) > 0, "no part of the model takes with_cp"
+        assert set_with_cp(settings.model, with_cp) > 0, "no part of the model takes with_cp"
         torch.manual_seed(0)
-        model = build(small).train()
+        model = build(settings).train()
         loss = losses(model, batch)
         loss.backward()
         results.append([loss.detach(), *(parameter.grad for parameter in model.parameters())])
@@ -109,10 +115,20 @@ def test_activation_checkpointing_changes_nothing(small):
         torch.testing.assert_close(checkpointed, plain, rtol=1e-6, atol=1e-7)
 
 
-def test_saved_and_loaded_is_the_same_model(small, tmp_path):
-    model, other = build(small).eval(), build(small).eval()
+def test_saved_and_loaded_is_the_same_model(root, tmp_path):
+    settings = small(root)
+    model, other = build(settings).eval(), build(settings).eval()
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     other.load_state_dict(torch.load(tmp_path / "weights.pth", weights_only=True))
-    batch = first_batch(small)
+    batch = first_batch(settings)
     with torch.no_grad():
         assert losses(other, batch) == losses(model, batch)
+
+
+def test_an_heir_is_the_same_when_tiny_or_behaves_as_well(heir, inherited, tmp_path):
+    """What an heir changes is mostly lengths and widths, which the tiny version overrides."""
+    mine, other = small(heir), small(inherited)
+    if mine.model != other.model or mine.train_dataloader != other.train_dataloader:
+        test_every_parameter_gets_a_finite_gradient(heir)
+        test_activation_checkpointing_changes_nothing(heir)
+        test_saved_and_loaded_is_the_same_model(heir, tmp_path)

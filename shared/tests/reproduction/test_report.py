@@ -123,3 +123,24 @@ def test_a_failing_quickstart_names_the_log(fake_paper, work_dir):
     fake_paper.write("tools/train.py", "raise MemoryError('too small')")
     with pytest.raises(runs.RunFailedError, match="MemoryError: too small, log at"):
         quickstart.run("fake", work_dir)
+
+
+def test_averages_and_numbers_that_cannot_be_measured_have_tables(fake_paper, work_dir):
+    metafile = fake_paper.root / "configs/fake/metafile.yml"
+    text = metafile.read_text().replace("Metrics: {MSE: 0.3, MAE: 0.4}", "Metrics: {}")
+    metafile.write_text(
+        f"""{text}Averages:
+  - {{Name: both, Of: [fake_a, fake_b], Dataset: Lorenz-96, Metrics: {{MSE: 0.4}}, Source: table 2,
+     Tolerance: {{MSE: 0.008}}, Measured By: {{MSE: mse}}, Better: lower}}
+Not Reproducible:
+  - {{What: speed, Dataset: D, Metrics: {{memory: 7 GB}}, Source: s, Why: another machine}}
+"""
+    )
+    html = report.write("fake", work_dir).read_text()
+    assert "1 reported rows, 0 measured, 0 reproduced" in html
+    assert 'title="0 of 2 rows measured">not yet measured' in html
+    assert "another machine" in html
+    reproduce("fake", Settings(work_dir, threads=1), tiers=["train"])
+    html = report.write("fake", work_dir).read_text()
+    assert 'title="">better by 0.01' in html
+    assert "mse 0.382" in html, "a run without a reported number shows what was measured"

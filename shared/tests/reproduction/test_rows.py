@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mmrepro import papers
-from mmrepro.reproduction.rows import DEFAULT_SEEDS, MetafileError, Metric, rows
+from mmrepro.reproduction.rows import DEFAULT_SEEDS, MetafileError, Metric, averages, not_reproducible, rows
 
 
 def edit(paper, old, new):
@@ -66,3 +66,42 @@ def test_two_results_of_one_model_are_two_rows(fake_paper):
     edit(fake_paper, "        Seeds: [1, 2]\n", f"        Seeds: [1, 2]{second}")
     assert [row.name for row in rows("fake")] == ["fake_a@lorenz-96", "fake_a@real-world", "fake_b"]
     assert rows("fake")[1].metrics[0].better == "higher"
+
+
+def test_a_run_without_a_number_of_its_own_is_a_row_without_metrics(fake_paper):
+    edit(fake_paper, "        Metrics: {MSE: 0.386, MAE: 0.4}\n", "        Metrics: {}\n")
+    assert rows("fake")[0].metrics == ()
+    edit(fake_paper, "        Metrics: {}\n", "")
+    with pytest.raises(MetafileError, match="the field 'Metrics' is missing"):
+        rows("fake")
+
+
+AVERAGE = """Averages:
+  - {Name: both, Of: [fake_a, fake_b], Dataset: Lorenz-96, Metrics: {MSE: 0.4}, Source: table 2,
+     Tolerance: {MSE: 0.008}, Measured By: {MSE: mse}, Better: lower}
+"""
+
+
+def test_an_average_names_its_rows(fake_paper):
+    edit(fake_paper, "Models:\n", f"{AVERAGE}Models:\n")
+    (average,) = averages("fake")
+    assert (average.name, average.of, average.metrics[0].reported) == ("both", ("fake_a", "fake_b"), 0.4)
+    edit(fake_paper, "Of: [fake_a, fake_b]", "Of: [fake_a, fake_c]")
+    with pytest.raises(MetafileError, match="average 'both': no row is named 'fake_c'"):
+        averages("fake")
+    edit(fake_paper, "Of: [fake_a, fake_c], ", "")
+    with pytest.raises(MetafileError, match="average 'both': the field 'Of' is missing"):
+        averages("fake")
+
+
+def test_a_number_that_cannot_be_measured_says_why(fake_paper):
+    edit(
+        fake_paper,
+        "Models:\n",
+        "Not Reproducible:\n  - {What: speed, Dataset: D, Metrics: {memory: 7 GB}, Source: s, Why: w}\nModels:\n",
+    )
+    (one,) = not_reproducible("fake")
+    assert (one.what, dict(one.metrics), one.why) == ("speed", {"memory": "7 GB"}, "w")
+    edit(fake_paper, ", Why: w", "")
+    with pytest.raises(MetafileError, match="the field 'Why' is missing"):
+        not_reproducible("fake")

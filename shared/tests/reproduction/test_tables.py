@@ -16,6 +16,22 @@ def measure(paper, *values, row="fake_a", **more):
         ledger.append(paper.root / "reproductions.json", Entry(row, "train", metrics, "c", seed))
 
 
+def without_number(paper):
+    """Take the second row's number away."""
+    metafile = paper.root / "configs/fake/metafile.yml"
+    metafile.write_text(metafile.read_text().replace("Metrics: {MSE: 0.3, MAE: 0.4}", "Metrics: {}"))
+
+
+def average_of(paper):
+    """Report the mean of both rows."""
+    metafile = paper.root / "configs/fake/metafile.yml"
+    average = """Averages:
+  - {Name: both, Of: [fake_a, fake_b], Dataset: Lorenz-96, Metrics: {MSE: 0.4}, Source: table 2, Unverified: true,
+     Tolerance: {MSE: 0.008}, Measured By: {MSE: mse}, Better: lower}
+"""
+    metafile.write_text(metafile.read_text() + average)
+
+
 def shown(paper):
     console = Console(width=200, record=True)
     console.print(tables.screen_table(rows.rows("fake"), ledger.load(paper.root / "reproductions.json")))
@@ -40,9 +56,9 @@ def test_an_unclean_tree_is_named_beside_the_number(fake_paper):
     entry = Entry("fake_a", "train", {"mse": 0.38, "mae_percent": 41.0}, "c", 0, commit="a")
     file = fake_paper.root / "reproductions.json"
     ledger.append(file, entry)
-    assert "| 0.380 (unclean tree) |" in tables.results_markdown("fake")
+    assert "| MSE 0.380 (unclean tree), MAE 0.4 (unclean tree) |" in tables.results_markdown("fake")
     ledger.append(file, replace(entry, seed=1))
-    assert "| 0.380 ± 0.000 (2 seeds, unclean tree) |" in tables.results_markdown("fake")
+    assert "| MSE 0.380 ± 0.000 (2 seeds, unclean tree), " in tables.results_markdown("fake")
 
 
 def test_better_than_reported_stands_in_brackets(fake_paper):
@@ -59,12 +75,46 @@ def test_a_tier_that_differs_stands_in_brackets(fake_paper):
     assert "off by 0.114 (MSE)" in first
 
 
-def test_markdown_has_a_line_for_each_metric(fake_paper):
+def test_markdown_has_a_line_for_each_row(fake_paper):
     measure(fake_paper, 0.38, 0.39)
     lines = tables.results_markdown("fake").splitlines()
-    assert lines[2] == "| `fake_a` | Lorenz-96 | MSE | 0.386 | 0.385 ± 0.007 (2 seeds) | 1.250 | train | reproduced |"
-    assert lines[3] == "| `fake_a` | Lorenz-96 | MAE | 0.4 | 0.4 ± 0.0 (2 seeds) |  | train | reproduced |"
-    assert lines[4] == "| `fake_b` | Lorenz-96 | MSE | 0.300 |  |  |  | not yet measured |"
+    assert lines[2] == (
+        "| `fake_a` | Lorenz-96 | MSE 0.386, MAE 0.4 | MSE 0.385 ± 0.007 (2 seeds), MAE 0.4 ± 0.0 (2 seeds) "
+        "| MSE 1.250 | train | reproduced |"
+    )
+    assert lines[3] == "| `fake_b` | Lorenz-96 | MSE 0.300, MAE 0.4 |  |  |  | not yet measured |"
+    assert len(lines) == 4
+
+
+def test_a_row_without_a_number_is_counted_and_one_measured_is_no_verdict(fake_paper):
+    without_number(fake_paper)
+    measure(fake_paper, 0.38, row="fake_b")
+    text = tables.results_markdown("fake")
+    assert "fake_b" not in text
+    assert text.endswith("1 more configs are runs for which the paper gives no number alone: see the model zoo.")
+    assert "(train)" in line(shown(fake_paper), "fake_b", "the paper gives no number for it alone")
+    assert "`fake_b`" in tables.zoo_page("fake")
+
+
+def test_an_average_has_a_verdict_when_every_row_is_measured(fake_paper):
+    without_number(fake_paper)
+    average_of(fake_paper)
+    measure(fake_paper, 0.38, 0.39)
+    row = "| both (2 rows) | Lorenz-96 | MSE 0.400 (unverified) |"
+    assert f"{row}  |  |  | not yet measured (1 of 2 rows measured) |" in tables.averages_markdown("fake")
+    measure(fake_paper, 0.415, row="fake_b")
+    assert f"{row} MSE 0.400 | MSE 1.250 | train | reproduced |" in tables.averages_markdown("fake")
+    measure(fake_paper, 0.515, row="fake_b")
+    assert "| (train) |" not in tables.averages_markdown("fake")
+    assert "| train | off by 0.050 (MSE) |" in tables.averages_markdown("fake")
+    assert "## Averages" in tables.zoo_page("fake")
+
+
+def test_numbers_that_nobody_can_measure_stand_in_the_zoo_with_the_reason(fake_paper):
+    metafile = fake_paper.root / "configs/fake/metafile.yml"
+    one = "{What: speed, Dataset: Traffic, Metrics: {memory: 7.50 GB}, Source: figure 9, Why: a P100}"
+    metafile.write_text(f"{metafile.read_text()}Not Reproducible:\n  - {one}\n")
+    assert "| speed | Traffic | memory 7.50 GB | figure 9 | a P100 |" in tables.zoo_page("fake")
 
 
 def test_sizes_and_parity(fake_paper):
@@ -73,8 +123,10 @@ def test_sizes_and_parity(fake_paper):
     counts = {"passed": 4, "failed": 0, "not_served": 1, "no_data": 0, "worst": 0.5}
     ledger.append(file, Entry("*", "parity", counts, ""))
     text = tables.parity_markdown("fake")
-    assert "| `fake_a` | 15 parameters | reproduced |" in text
+    assert "1 of 2 configs" in text
     assert "4 cases passed, the worst at 0.5 of its tolerance, 1 not served" in text
+    ledger.append(file, Entry("fake_b", "complexity", {"parameters": 16}, "c"))
+    assert "`fake_b`: off by +1 parameters against the metafile (16 parameters)" in tables.parity_markdown("fake")
 
 
 def test_benchmarks(fake_paper):
@@ -117,5 +169,6 @@ def test_the_zoo_page_names_sources_costs_and_weights(fake_paper):
     metafile.write_text(metafile.read_text().replace("    Results:", weights, 1))
     text = tables.zoo_page("fake")
     assert text.startswith("# Fake\n")
-    assert "| `fake_a` | table 1 | a second | [file](https://example.org/a.pth) (licence not stated) |" in text
-    assert "| `fake_b` | table 1 | a second | none published |" in text
+    file = "[file](https://example.org/a.pth) (licence not stated)"
+    assert f"| `fake_a` | not yet measured | table 1 | a second | {file} |" in text
+    assert "| `fake_b` | not yet measured | table 1 | a second | none published |" in text

@@ -23,3 +23,8 @@ def test_hints_are_merged_into_a_copy():
 def test_a_config_without_hints_is_an_error():
     with pytest.raises(KeyError, match="declares no `tiny"):
         tiny(Config({"model": {}}))
+
+
+def test_it_can_be_made_tiny_twice():
+    config = Config({"data": {"type": "A", "file": "a"}, "tiny": {"data": {"_delete_": True, "type": "B"}}})
+    assert tiny(config).data == tiny(config).data == {"type": "B"}

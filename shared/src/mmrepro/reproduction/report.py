@@ -8,10 +8,10 @@ from pathlib import Path
 
 from . import ledger, plots
 from .ledger import Entry
-from .rows import Row, rows
+from .rows import Average, Row, averages, not_reproducible, rows
 from .tables import NOTHING, baseline_text, headline, measured_text
 from .tiers import CLAIMS, TIERS, Outcome
-from .verdicts import Verdict, decimals, format_number, judge
+from .verdicts import Verdict, decimals, format_number, judge, judge_average
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -33,14 +33,17 @@ def write(paper: str, work_dir: Path, *, out: Path | None = None, outcomes: Sequ
     verdicts = {row.name: {tier: judge(row, tier, entries) for tier in TIERS} for row in selected}
     best = {row.name: headline(verdicts[row.name]) for row in selected}
     drawn = [(row.name, one) for row in selected for one in best[row.name].measured]
-    measured = sum(bool(verdict.text) for verdict in best.values())
-    verified = sum(verdict.reached for verdict in best.values())
+    reported = [row for row in selected if row.metrics]
+    measured = sum(bool(best[row.name].text) for row in reported)
+    verified = sum(best[row.name].reached for row in reported)
     html = render(
         "report.html.j2",
         title=f"{paper}: reported and reproduced",
-        summary=f"{len(selected)} reported rows, {measured} measured, {verified} reproduced.",
+        summary=f"{len(reported)} reported rows, {measured} measured, {verified} reproduced.",
         overview=_base64(plots.reported_and_measured(drawn)) if drawn else None,
         rows=[_row(row, verdicts[row.name], entries, work_dir / paper / row.name) for row in selected],
+        averages=[_average(average, entries) for average in averages(paper)],
+        not_reproducible=not_reproducible(paper),
         tiers=_tiers(selected, verdicts),
         outcomes=outcomes,
         versions=list(dict.fromkeys(_versions(entry) for entry in entries)),
@@ -69,10 +72,36 @@ def duration(seconds: float) -> str:
 
 
 def _row(row: Row, verdicts: dict[str, Verdict], entries: list[Entry], folder: Path) -> dict:
+    speaking = [e for tier in ("evaluate", "train") for e in ledger.current(entries, row.name, tier)]
+    return {
+        "name": row.name,
+        "dataset": row.dataset + (" (reported value unverified)" if row.unverified else ""),
+        "source": row.source,
+        "cost": row.cost,
+        "lines": _lines(row, headline(verdicts)),
+        "tiers": [_badge(tier, verdicts[tier]) for tier in TIERS],
+        "runs": [_run(row, entry) for entry in speaking],
+        "curves": _curves(row, folder, speaking),
+    }
+
+
+def _average(average: Average, entries: list[Entry]) -> dict:
+    verdicts = {tier: judge_average(average, tier, entries) for tier in ("train", "evaluate")}
     best = headline(verdicts)
+    return {
+        "name": average.name,
+        "dataset": average.dataset + (" (reported value unverified)" if average.unverified else ""),
+        "rows": len(average.of),
+        "detail": "" if best.text else verdicts["train"].detail,
+        "lines": _lines(average, best),
+    }
+
+
+def _lines(number: Row | Average, best: Verdict) -> list[dict]:
+    """Return one line of the comparison per metric."""
     measured = {one.metric.name: one for one in best.measured}
     lines = []
-    for metric in row.metrics:
+    for metric in number.metrics:
         one = measured.get(metric.name)
         lines.append(
             {
@@ -85,17 +114,7 @@ def _row(row: Row, verdicts: dict[str, Verdict], entries: list[Entry], folder: P
                 "state": "absent" if one is None else "differs" if one.verdict.startswith("off") else "reached",
             }
         )
-    speaking = [e for tier in ("evaluate", "train") for e in ledger.current(entries, row.name, tier)]
-    return {
-        "name": row.name,
-        "dataset": row.dataset + (" (reported value unverified)" if row.unverified else ""),
-        "source": row.source,
-        "cost": row.cost,
-        "lines": lines,
-        "tiers": [_badge(tier, verdicts[tier]) for tier in TIERS],
-        "runs": [_run(row, entry) for entry in speaking],
-        "curves": _curves(row, folder, speaking),
-    }
+    return lines
 
 
 def _badge(tier: str, verdict: Verdict) -> dict:
@@ -106,7 +125,7 @@ def _badge(tier: str, verdict: Verdict) -> dict:
 def _run(row: Row, entry: Entry) -> dict:
     shown = [
         f"{metric.name} {entry.metrics[metric.key] * metric.scale:.{decimals(metric) + 1}f}" for metric in row.metrics
-    ]
+    ] or [f"{name} {value:.4g}" for name, value in entry.metrics.items()]
     return {
         "tier": entry.tier,
         "seed": entry.seed,
@@ -141,7 +160,9 @@ def _curves(row: Row, folder: Path, speaking: Sequence[Entry]) -> str | None:
         if entry.tier == "train"
         for run in sorted(folder.glob(f"seed{entry.seed}-{entry.config}*"))
     ]
-    picture = plots.loss_curves(logs, row.metrics[0].key) if logs else None
+    if not logs:
+        return None
+    picture = plots.loss_curves(logs, row.metrics[0].key if row.metrics else next(iter(speaking[0].metrics)))
     return _base64(picture) if picture else None
 
 

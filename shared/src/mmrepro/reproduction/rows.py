@@ -5,9 +5,15 @@ A row is one result of one model in the metafile; a reported number is written n
 
 - a result has ``Source``, ``Tolerance``, ``Measured By`` (the evaluator's key, or ``{Key: ..., Scale: 100}``) and
   ``Better`` (lower or higher), and may have ``Data`` (names in the data registry), ``Cost``, ``Needs`` (what training
-  needs; ``cuda`` is looked for), ``Seeds``, ``Unverified``;
+  needs; ``cuda`` is looked for), ``Seeds``, ``Unverified``; with ``Metrics: {}`` it is a run of the paper without a
+  number of its own, and ``Source`` says where it counts;
 - a model may have ``Weights`` with ``Weights SHA256`` and ``Weights Licence``, and ``Input Shape`` for ``FLOPs (G)``;
 - its ``Metadata`` may have ``Parameters``, ``Official Keys`` (``file.json#variant`` in tests/parity), ``FLOPs (G)``.
+
+Beside ``Models`` a metafile may have ``Averages``, numbers that are means over rows: ``Name``, ``Of`` (names of rows),
+``Dataset`` and a result's ``Metrics``, ``Source``, ``Tolerance``, ``Measured By``, ``Better``, ``Unverified``; and
+``Not Reproducible``, reported numbers that no config can give: ``What``, ``Dataset``, ``Metrics`` (shown as they are
+written), ``Source`` and ``Why``.
 """
 
 from __future__ import annotations
@@ -47,7 +53,7 @@ class Row:
     config: str
     task: str
     dataset: str
-    metrics: tuple[Metric, ...]
+    metrics: tuple[Metric, ...]  # none: a run of the paper that has no number of its own
     source: str
     data: tuple[str, ...] = ()  # names in the data registry
     cost: str = "unknown"
@@ -61,6 +67,74 @@ class Row:
     weights: str = ""
     weights_sha256: str = ""
     weights_licence: str = ""
+
+
+@dataclass(frozen=True)
+class Average:
+    """A reported number that is the mean over several rows."""
+
+    paper: str
+    name: str
+    of: tuple[str, ...]  # names of rows
+    dataset: str
+    metrics: tuple[Metric, ...]
+    source: str
+    unverified: bool = False
+
+
+@dataclass(frozen=True)
+class NotReproducible:
+    """Reported numbers that nobody but their authors can measure, and why."""
+
+    what: str
+    dataset: str
+    metrics: Mapping[str, float | str]
+    source: str
+    why: str
+
+
+def averages(paper: str) -> list[Average]:
+    """Return a paper's averages in the metafiles' order.
+
+    Raises:
+        MetafileError: a metafile is incomplete, or an average is over a row that does not exist.
+    """
+    paper = papers.canonical(paper)
+    known = {row.name for row in rows(paper)}
+    found = []
+    for metafile in papers.metafiles(paper):
+        for node in metafile.get("Averages") or []:
+            where = f"{paper}: average {node.get('Name', '?')!r}"
+            members = tuple(_field(node, "Of", where))
+            if unknown := [name for name in members if name not in known]:
+                raise MetafileError(f"{where}: no row is named {unknown[0]!r}")
+            found.append(
+                Average(
+                    paper=paper,
+                    name=_field(node, "Name", where),
+                    of=members,
+                    dataset=_field(node, "Dataset", where),
+                    metrics=_metrics(node, where),
+                    source=_field(node, "Source", where),
+                    unverified=bool(node.get("Unverified", False)),
+                )
+            )
+    return found
+
+
+def not_reproducible(paper: str) -> list[NotReproducible]:
+    """Return the reported numbers that cannot be measured, in the metafiles' order.
+
+    Raises:
+        MetafileError: a metafile is incomplete.
+    """
+    metafiles = papers.metafiles(papers.canonical(paper))
+    nodes = [node for metafile in metafiles for node in metafile.get("Not Reproducible") or []]
+    where = f"{paper}: a number that is not reproducible"
+    return [
+        NotReproducible(*(_field(node, name, where) for name in ("What", "Dataset", "Metrics", "Source", "Why")))
+        for node in nodes
+    ]
 
 
 def rows(paper: str, pattern: str | None = None) -> list[Row]:
@@ -123,6 +197,8 @@ def _row(paper: str, model: Mapping, result: Mapping, *, unique: bool) -> Row:
 
 
 def _metrics(result: Mapping, where: str) -> tuple[Metric, ...]:
+    if result.get("Metrics") == {}:
+        return ()
     tolerances = _field(result, "Tolerance", where)
     keys = _field(result, "Measured By", where)
     better = _field(result, "Better", where)

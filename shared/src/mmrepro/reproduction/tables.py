@@ -1,7 +1,7 @@
 """Tables: on screen, and as Markdown between markers in READMEs and the documentation.
 
 A generated part stands between ``<!-- generated: NAME PAPER -->`` and ``<!-- end generated -->``; in a package's own
-README the paper may be left out. Names: ``results``, ``parity``, ``benchmarks``.
+README the paper may be left out. Names: ``results``, ``averages``, ``parity``, ``benchmarks``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from mmrepro import papers
 
 from . import ledger
 from .ledger import Entry
-from .rows import Row, rows
+from .rows import Average, Row, averages, not_reproducible, rows
 from .tiers import TIERS
-from .verdicts import Measured, Verdict, decimals, format_number, judge
+from .verdicts import Measured, Verdict, decimals, format_number, judge, judge_average
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +31,10 @@ _PART = re.compile(
 
 
 def screen_table(selected: Sequence[Row], entries: Sequence[Entry]) -> Table:
-    """Return a rich table of rows: reported, measured, repeat-last or other baseline, tiers reached, verdict."""
+    """Return a rich table of rows: reported, measured, repeat-last or other baseline, tiers reached, verdict.
+
+    A row without a number of its own has one line.
+    """
     from rich.table import Table
 
     table = Table(
@@ -41,6 +44,8 @@ def screen_table(selected: Sequence[Row], entries: Sequence[Entry]) -> Table:
         verdicts = {tier: judge(row, tier, list(entries)) for tier in TIERS}
         best = headline(verdicts)
         measured = {one.metric.name: one for one in best.measured}
+        if not row.metrics:
+            table.add_row(row.name, "", "", "", "", badges(verdicts), best.text)
         for number, metric in enumerate(row.metrics):
             one = measured.get(metric.name)
             first = number == 0
@@ -85,41 +90,67 @@ def baseline_text(one: Measured | None) -> str:
 
 
 def results_markdown(paper: str) -> str:
-    """Return the paper's result table: a line for each metric of each row."""
+    """Return the paper's result table: a line for each row with a reported number, and how many rows have none."""
     entries = ledger.load(ledger.path(paper))
+    found = rows(paper)
     lines = [
-        "| config | data | metric | reported | measured | baseline | tier | verdict |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| config | data | reported | measured | baseline | tier | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for row in rows(paper):
-        best = headline({tier: judge(row, tier, entries) for tier in TIERS})
-        measured = {one.metric.name: one for one in best.measured}
-        for metric in row.metrics:
-            one = measured.get(metric.name)
-            cells = [
-                f"`{row.name}`",
-                row.dataset,
-                metric.name,
-                format_number(metric.reported, metric) + (" (unverified)" if row.unverified else ""),
-                measured_text(one) if one else "",
-                baseline_text(one),
-                best.tier,
-                one.verdict if one else NOTHING,
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
+    for row in found:
+        if row.metrics:
+            best = headline({tier: judge(row, tier, entries) for tier in TIERS})
+            lines.append(_line([f"`{row.name}`", row.dataset, *_compared(row, best)]))
+    others = sum(not row.metrics for row in found)
+    if others:
+        lines += ["", f"{others} more configs are runs for which the paper gives no number alone: see the model zoo."]
     return "\n".join(lines)
 
 
+def averages_markdown(paper: str) -> str:
+    """Return the table of reported numbers that are means over rows."""
+    entries = ledger.load(ledger.path(paper))
+    lines = [
+        "| average | data | reported | measured | baseline | tier | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for average in averages(paper):
+        verdicts = {tier: judge_average(average, tier, entries) for tier in ("train", "evaluate")}
+        best = headline(verdicts)
+        cells = _compared(average, best)
+        if not best.text:
+            cells[-1] = f"{NOTHING} ({verdicts['train'].detail})"
+        lines.append(_line([f"{average.name} ({len(average.of)} rows)", average.dataset, *cells]))
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _compared(number: Row | Average, best: Verdict) -> list[str]:
+    """Return the cells ``reported``, ``measured``, ``baseline``, ``tier`` and ``verdict``."""
+    reported = ", ".join(f"{metric.name} {format_number(metric.reported, metric)}" for metric in number.metrics)
+    baselines = [f"{one.metric.name} {baseline_text(one)}" for one in best.measured if one.baseline is not None]
+    return [
+        reported + (" (unverified)" if number.unverified else ""),
+        ", ".join(f"{one.metric.name} {measured_text(one)}" for one in best.measured),
+        ", ".join(baselines),
+        best.tier,
+        best.text or NOTHING,
+    ]
+
+
 def parity_markdown(paper: str) -> str:
-    """Return the lines about model size and parity cases."""
+    """Return the lines about model sizes and parity cases."""
     entries = ledger.load(ledger.path(paper))
     found = rows(paper)
-    lines = ["| config | parameters | verdict |", "| --- | --- | --- |"]
-    for row in found:
-        verdict = judge(row, "complexity", entries)
-        lines.append(f"| `{row.name}` | {verdict.detail or ''} | {verdict.text or NOTHING} |")
+    sizes = {row.name: judge(row, "complexity", entries) for row in found}
+    equal = sum(verdict.reached for verdict in sizes.values())
+    lines = [f"- Number of parameters equal to the official model's: {equal} of {len(found)} configs."]
+    lines += [f"  - `{name}`: {one.text} ({one.detail})" for name, one in sizes.items() if one.text and not one.reached]
     parity = judge(found[0], "parity", entries) if found else Verdict("parity", "")
-    lines += ["", f"Parity with the official code: {parity.detail or NOTHING}."]
+    lines.append(f"- Stored cases of the official code: {parity.detail or NOTHING}.")
     return "\n".join(lines)
 
 
@@ -138,23 +169,35 @@ def benchmarks_markdown(paper: str) -> str:
 
 
 def zoo_page(paper: str) -> str:
-    """Return the model zoo's page of a paper: every row with its number's source and cost, sizes, weights, speed."""
+    """Return the model zoo's page of a paper: results, every config's size, source, cost and weights, parity, speed."""
     found = rows(paper)
+    entries = ledger.load(ledger.path(paper))
     lines = [f"# {found[0].collection if found else paper}", "", results_markdown(paper), ""]
-    lines += ["| config | where the reported number stands | cost | official weights |", "| --- | --- | --- | --- |"]
+    if averages(paper):
+        lines += ["## Averages", "", averages_markdown(paper), ""]
+    lines += ["## Configs", "", "| config | parameters | where its number stands | cost | official weights |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
     for row in found:
         weights = (
             f"[file]({row.weights}) ({row.weights_licence or 'licence not stated'})"
             if row.weights
             else "none published"
         )
-        lines.append(f"| `{row.name}` | {row.source} | {row.cost} | {weights} |")
+        size = judge(row, "complexity", entries).detail.removesuffix(" parameters") or NOTHING
+        lines.append(_line([f"`{row.name}`", size, row.source, row.cost, weights]))
+    if others := not_reproducible(paper):
+        lines += ["", "## Reported, but not reproducible", "", "| what | data | reported | source | why |"]
+        lines += ["| --- | --- | --- | --- | --- |"]
+        for one in others:
+            numbers = ", ".join(f"{name} {value}" for name, value in one.metrics.items())
+            lines.append(_line([one.what, one.dataset, numbers, one.source, one.why]))
     lines += ["", "## Size and parity", "", parity_markdown(paper), "", "## Speed", "", benchmarks_markdown(paper), ""]
     return "\n".join(lines)
 
 
 PARTS: dict[str, Callable[[str], str]] = {
     "results": results_markdown,
+    "averages": averages_markdown,
     "parity": parity_markdown,
     "benchmarks": benchmarks_markdown,
 }

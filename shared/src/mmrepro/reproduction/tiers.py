@@ -75,6 +75,8 @@ def _measured_text(row: Row, tier: str, entry: Entry) -> str:
     ]
     if any(one.unclean for one in verdict.measured):
         one_by_one.append("unclean tree")
+    if not row.metrics and tier in ("evaluate", "train"):
+        one_by_one = [f"{name} {value:.4g}" for name, value in entry.metrics.items()]
     words = one_by_one or [f"{verdict.text or 'nothing to compare with'}: {verdict.detail}"]
     return ", ".join([*words, f"{entry.seconds:.0f} s"])
 

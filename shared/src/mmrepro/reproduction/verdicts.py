@@ -13,9 +13,10 @@ from statistics import mean, stdev
 
 from . import ledger
 from .ledger import Entry
-from .rows import Metric, Row
+from .rows import Average, Metric, Row
 
 BASELINE = "baseline_"
+NO_NUMBER = "measured; the paper gives no number for it alone"
 DIFFERS = "differs (convention)"
 
 
@@ -74,8 +75,26 @@ def judge(row: Row, tier: str, entries: list[Entry]) -> Verdict:
         return Verdict(tier, "")
     if tier == "complexity":
         return _judge_complexity(row, speaking[-1])
+    if not row.metrics:
+        return Verdict(tier, NO_NUMBER)
     measured = tuple(_measured(metric, speaking) for metric in row.metrics)
     return Verdict(tier, _summary(measured), measured)
+
+
+def judge_average(average: Average, tier: str, entries: list[Entry]) -> Verdict:
+    """Return what a ledger's entries say about a mean over rows: nothing before every row was measured."""
+    members = [ledger.current(entries, name, tier) for name in average.of]
+    done = sum(map(bool, members))
+    if done < len(members):
+        return Verdict(tier, "", detail=f"{done} of {len(members)} rows measured")
+    measured = []
+    for metric in average.metrics:
+        of_rows = [_measured(metric, speaking) for speaking in members]
+        baselines = [one.baseline for one in of_rows]
+        baseline = None if None in baselines else mean(baselines)
+        unclean = any(one.unclean for one in of_rows)
+        measured.append(Measured(metric, (mean(one.mean for one in of_rows),), (None,), baseline, unclean))
+    return Verdict(tier, _summary(tuple(measured)), tuple(measured))
 
 
 def format_number(value: float, metric: Metric) -> str:

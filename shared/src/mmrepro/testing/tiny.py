@@ -22,5 +22,5 @@ def tiny(config: Config) -> Config:
     if hints is None:
         raise KeyError(f"{config.filename or 'the config'} declares no `tiny = dict(...)`: add it to its base")
     small = copy.deepcopy(config)
-    small.merge_from_dict(dict(hints))
+    small.merge_from_dict(dict(small.tiny))  # the copy's: merging takes `_delete_` out of what it merges
     return small
