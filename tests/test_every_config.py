@@ -87,14 +87,15 @@ def test_every_parameter_gets_a_finite_gradient(root):
 
 
 def set_with_cp(node: object, value: bool) -> int:
-    """Set ``with_cp`` in every part of a model's config whose class takes it; return the number of parts."""
+    """Set ``with_cp`` in every part of a model's config whose class, or a base of it, takes it; return their number."""
     if isinstance(node, (list, tuple)):
         return sum(set_with_cp(child, value) for child in node)
     if not isinstance(node, dict):
         return 0
     found = sum(set_with_cp(child, value) for child in list(node.values()))
     kind = MODELS.get(node["type"]) if isinstance(node.get("type"), str) else None
-    if kind is not None and "with_cp" in inspect.signature(kind).parameters:
+    classes = inspect.getmro(kind) if kind else ()
+    if any("with_cp" in inspect.signature(one.__init__).parameters for one in classes):
         node["with_cp"] = value
         found += 1
     return found
@@ -121,8 +122,12 @@ def test_saved_and_loaded_is_the_same_model(root, tmp_path):
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     other.load_state_dict(torch.load(tmp_path / "weights.pth", weights_only=True))
     batch = first_batch(settings)
-    with torch.no_grad():
-        assert losses(other, batch) == losses(model, batch)
+    found = []
+    for one in (model, other):
+        torch.manual_seed(0)  # some attention draws at random in evaluation too
+        with torch.no_grad():
+            found.append(losses(one, batch))
+    assert found[0] == found[1]
 
 
 def test_an_heir_is_the_same_when_tiny_or_behaves_as_well(heir, inherited, tmp_path):

@@ -58,7 +58,9 @@ def test_mim_finds_everything_in_the_wheel(package):
     settings = project(package)
     dist = settings["project"]["name"].replace("-", "_")
     include = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    data_sets = [name for name in ["data-sets.yml"] if (package / name).exists()]
     assert include == {
+        **{name: f"{module_of(package)}/.mim/{name}" for name in data_sets},
         "configs": f"{module_of(package)}/.mim/configs",
         "tools": f"{module_of(package)}/.mim/tools",
         "model-index.yml": f"{module_of(package)}/.mim/model-index.yml",

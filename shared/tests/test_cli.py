@@ -185,6 +185,20 @@ def test_data_check_fails_for_wrong_files_and_for_missing_ones_that_were_named(d
     run("data", "check", "--data-root", data_root)
 
 
+def test_data_list_and_check_say_what_is_got_by_hand_and_what_is_unverified(data_root, monkeypatch):
+    table = registry.DataFile("big/table.csv", rows=2, variates=1)
+    toy = registry.DataSet("toy", "by size", (table,), (), "CC0", "https://example.org", "nobody", "Ask for it.")
+    monkeypatch.setattr(registry, "_catalog", lambda: {"toy": toy})
+    assert run("data", "list", "--data-root", data_root).rstrip().endswith("by hand: missing")
+    assert "Ask for it. Put it at <data root>/big/table.csv" in run("data", "get", "toy", expect=1)
+    (data_root / "big").mkdir()
+    (data_root / "big/table.csv").write_text("date,OT\n2020-01-01,1\n2020-01-02,2\n")
+    assert run("data", "list", "--data-root", data_root).rstrip().endswith("unverified")
+    text = run("data", "check", "toy", "--data-root", data_root)
+    assert text.startswith("unverified  toy: ")
+    assert "2 rows and 1 variates, as published; no checksum is known" in text
+
+
 def test_data_get_prints_where_the_files_are(data_root):
     text = run("data", "get", "right", "--data-root", data_root)
     assert text.splitlines()[-1] == str(data_root / "right.csv")

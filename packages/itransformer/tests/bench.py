@@ -1,16 +1,30 @@
-"""Speed beside a plain transcription: separate query, key and value layers, explicit softmax, kernel-1 convolutions."""
+"""Speed and memory beside a plain transcription of the official code (``plain_official.py``).
+
+Single calls at the sizes of four rows, steps at Traffic's 862 variates with their memory, and the whole row ETTh1,
+96 steps in and 96 out, through ``mim train`` and ``mim test``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mm_itransformer.models import ITransformer
+from mmrepro import papers
+from mmrepro.datasets import registry
+from mmrepro.testing.bench import Program
 
+ROW = "itransformer_e2-d256_1xb32-10e_etth1-96to96.py"
+TRANSCRIPTION = Path(__file__).with_name("plain_official.py")
 # name: (batch, variates, marks, seq_len, pred_len, d_model, d_ff, layers)
 SIZES = {
     "etth1-96": (32, 7, 4, 96, 96, 256, 256, 2),
@@ -18,73 +32,100 @@ SIZES = {
     "weather-96": (32, 21, 4, 96, 96, 512, 512, 3),
     "ecl-96": (4, 321, 4, 96, 96, 512, 512, 3),
 }
-
-
-class PlainLayer(nn.Module):
-    """One encoder layer as the equations stand."""
-
-    def __init__(self, d_model: int, d_ff: int, heads: int, dropout: float):
-        super().__init__()
-        self.heads = heads
-        self.query, self.key, self.value, self.out = (nn.Linear(d_model, d_model) for _ in range(4))
-        self.conv1, self.conv2 = nn.Conv1d(d_model, d_ff, 1), nn.Conv1d(d_ff, d_model, 1)
-        self.norm1, self.norm2 = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, tokens, width = x.shape
-        q, k, v = (f(x).view(batch, tokens, self.heads, -1) for f in (self.query, self.key, self.value))
-        scores = torch.einsum("blhe,bshe->bhls", q, k)
-        weights = self.dropout(torch.softmax((width // self.heads) ** -0.5 * scores, dim=-1))
-        mixed = torch.einsum("bhls,bshd->blhd", weights, v).reshape(batch, tokens, -1)
-        x = self.norm1(x + self.dropout(self.out(mixed)))
-        y = self.dropout(F.gelu(self.conv1(x.transpose(-1, 1))))
-        return self.norm2(x + self.dropout(self.conv2(y).transpose(-1, 1)))
-
-
-class Plain(nn.Module):
-    """The model as the equations stand."""
-
-    def __init__(self, seq_len: int, pred_len: int, d_model: int, d_ff: int, layers: int, dropout: float = 0.1):
-        super().__init__()
-        self.embedding = nn.Linear(seq_len, d_model)
-        self.layers = nn.Sequential(*(PlainLayer(d_model, d_ff, 8, dropout) for _ in range(layers)))
-        self.norm = nn.LayerNorm(d_model)
-        self.head = nn.Linear(d_model, pred_len)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, marks: Tensor) -> Tensor:
-        mean = x.mean(1, keepdim=True).detach()
-        x = x - mean
-        deviation = torch.sqrt(torch.var(x, dim=1, keepdim=True, unbiased=False) + 1e-5)
-        x = x / deviation
-        tokens = self.dropout(self.embedding(torch.cat([x.permute(0, 2, 1), marks.permute(0, 2, 1)], 1)))
-        forecast = self.head(self.norm(self.layers(tokens))).permute(0, 2, 1)[:, :, : x.shape[2]]
-        return forecast * deviation + mean
-
-
-def forward(model: nn.Module, *batch: Tensor) -> Tensor:
-    """Run a model without gradients."""
-    with torch.no_grad():
-        return model(*batch)
-
-
-def step(model: nn.Module, *batch: Tensor, targets: Tensor) -> None:
-    """Run a model forward and backward."""
-    model.zero_grad()
-    F.mse_loss(model(*batch), targets).backward()
+TRAFFIC = (16, 862, 4, 96, 96, 512, 512, 4)
+PARTIAL = 172  # the variates of a batch in the paper's efficient training on Traffic
 
 
 def cases() -> dict[str, tuple[Callable, Callable]]:
     """Return the pairs to measure: for each size the forecast and the training step."""
     pairs = {}
-    for name, (batch, variates, marks, seq_len, pred_len, d_model, d_ff, layers) in SIZES.items():
-        torch.manual_seed(0)
-        data = torch.randn(batch, seq_len, variates), torch.rand(batch, seq_len, marks) - 0.5
-        targets = torch.randn(batch, pred_len, variates)
-        for kind, run in (("training step", partial(step, targets=targets)), ("forecast", forward)):
-            training = kind == "training step"
-            ours = ITransformer(seq_len, pred_len, d_model, 8, layers, d_ff).train(training)
-            plain = Plain(seq_len, pred_len, d_model, d_ff, layers).train(training)
-            pairs[f"{name}: {kind}"] = (partial(run, ours, *data), partial(run, plain, *data))
+    for name, size in SIZES.items():
+        for kind, training in (("training step", True), ("forecast", False)):
+            ours, plain = (build(size, training) for build in (_ours, _plain))
+            pairs[f"{name}: {kind}"] = (ours, plain)
     return pairs
+
+
+def steps() -> dict[str, dict[str, Callable]]:
+    """Return the training steps whose memory is measured too."""
+    partial_size = (TRAFFIC[0], PARTIAL, *TRAFFIC[2:])
+    return {
+        "Traffic's 862 variates, a training step of 16 windows": {
+            "reference": partial(_plain, TRAFFIC),
+            "ours": partial(_ours, TRAFFIC),
+            "ours, with_cp=True": partial(_ours, TRAFFIC, with_cp=True),
+            "ours, 172 of the variates": partial(_ours, partial_size),
+        }
+    }
+
+
+def programs() -> dict[str, dict[str, Program]]:
+    """Return the whole row, ours and the official loop's."""
+    return {
+        "the row ETTh1 96 to 96, trained and tested": {
+            "reference": Program(_transcription, _last_line),
+            "ours": Program(_mim, _measured),
+        }
+    }
+
+
+def _ours(size: tuple[int, ...], training: bool = True, with_cp: bool = False) -> Callable[[], object]:
+    _, _, _, seq_len, pred_len, d_model, d_ff, layers = size
+    return _call(ITransformer(seq_len, pred_len, d_model, 8, layers, d_ff, with_cp=with_cp), size, training)
+
+
+def _plain(size: tuple[int, ...], training: bool = True) -> Callable[[], object]:
+    _, _, _, seq_len, pred_len, d_model, d_ff, layers = size
+    return _call(_official().Plain(seq_len, pred_len, d_model, d_ff, layers), size, training)
+
+
+def _call(model: nn.Module, size: tuple[int, ...], training: bool) -> Callable[[], object]:
+    """Return the model's training step without its optimiser, or its forecast, on random windows."""
+    batch, variates, marks, seq_len, pred_len, *_ = size
+    torch.manual_seed(0)
+    data = torch.randn(batch, seq_len, variates), torch.rand(batch, seq_len, marks) - 0.5
+    targets = torch.randn(batch, pred_len, variates)
+    model.train(training)
+    return partial(_step, model, *data, targets=targets) if training else partial(_forecast, model, *data)
+
+
+def _forecast(model: nn.Module, *batch: Tensor) -> Tensor:
+    """Run a model without gradients."""
+    with torch.no_grad():
+        return model(*batch)
+
+
+def _step(model: nn.Module, *batch: Tensor, targets: Tensor) -> None:
+    """Run a model forward and backward."""
+    model.zero_grad()
+    F.mse_loss(model(*batch), targets).backward()
+
+
+def _official() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("mm_itransformer_plain_official", TRANSCRIPTION)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _transcription(folder: Path) -> list[list[str]]:
+    (table,) = registry.locate("etth1").values()
+    return [[sys.executable, str(TRANSCRIPTION), str(table), str(folder)]]
+
+
+def _last_line(folder: Path, printed: str) -> dict[str, float]:
+    return json.loads(printed.splitlines()[-1])
+
+
+def _mim(folder: Path) -> Iterator[list[str]]:
+    mim, config = [sys.executable, "-m", "mim"], str(papers.find_config("itransformer", ROW))
+    yield [*mim, "train", "mmrepro-itransformer", config, "--work-dir", str(folder / "run")]
+    (best,) = (folder / "run").glob("best_*.pth")
+    where = ["--work-dir", str(folder / "test"), "--out", str(folder / "metrics.json")]
+    yield [*mim, "test", "mmrepro-itransformer", config, "--checkpoint", str(best), *where]
+
+
+def _measured(folder: Path, printed: str) -> dict[str, float]:
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    epochs = max(int(file.stem.removeprefix("epoch_")) for file in (folder / "run").glob("epoch_*.pth"))
+    return {"epochs": epochs, "mse": metrics["mse"], "mae": metrics["mae"]}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import torch
@@ -24,6 +28,16 @@ HERE = Path(__file__).resolve().parent
 CONFIGS = HERE.parent / "configs" / "_base_"
 ADAM_STEPS = 5
 CLASS_OF_SET = {"ETTh": "Dataset_ETT_hour", "ETTm": "Dataset_ETT_minute"}
+# The official models with inverted tokens, and the attention that makes ours one of them
+ATTENTIONS = {
+    "model/iTransformer.py": "FullAttention",
+    "model/iInformer.py": "ProbSparseAttention",
+    "model/iReformer.py": "LSHAttention",
+    "model/iFlowformer.py": "FlowAttention",
+    "model/iFlashformer.py": "FlashAttention",
+}
+# Stored random draws by name, and the function of torch that makes them, in the official code and in ours
+DRAWS = {"sample_index": "torch.randint", "rotations": "torch.randn"}
 
 
 def run(manifest: dict, state: dict[str, np.ndarray], inputs: dict[str, np.ndarray]) -> dict:
@@ -44,15 +58,29 @@ def run(manifest: dict, state: dict[str, np.ndarray], inputs: dict[str, np.ndarr
     return {name: cut(value, slices[name].lstrip("x")) if name in slices else value for name, value in outputs.items()}
 
 
-def build(config: dict, state: dict[str, np.ndarray] | None = None) -> ITransformer:
+def fragment(name: str) -> ModuleType:
+    """Load a part of the adapter that lies beside this file, ``parity_<name>.py``."""
+    spec = importlib.util.spec_from_file_location(f"mm_itransformer_parity_{name}", HERE / f"parity_{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def build(manifest: dict, state: dict[str, np.ndarray] | None = None) -> ITransformer:
     """Build our model from the official constructor arguments and load official weights into it."""
+    config, file = manifest["config"], manifest["entry"].partition(":")[0]
+    attention = {"type": ATTENTIONS.get(file, "FullAttention")}
+    if attention["type"] == "ProbSparseAttention":
+        attention["factor"] = config["factor"]
     lengths = {"seq_len": config["seq_len"], "pred_len": config["pred_len"]}
     widths = {key: config[key] for key in ("d_model", "n_heads", "e_layers", "d_ff", "dropout")}
     model = ITransformer(
         **lengths,
         **widths,
         activation="relu" if config["activation"] == "relu" else "gelu",  # as the official code reads it
-        use_norm=bool(config.get("use_norm", True)),
+        # Only the main model of thuml/iTransformer has the switch.
+        use_norm=file != "model/iTransformer.py" or bool(config.get("use_norm", True)),
+        attention=attention,
     )
     if state is not None:
         converted = from_official({key: torch.from_numpy(value) for key, value in state.items()})
@@ -60,9 +88,37 @@ def build(config: dict, state: dict[str, np.ndarray] | None = None) -> ITransfor
     return model
 
 
+def replayed(inputs: dict[str, np.ndarray]) -> ExitStack:
+    """Return a context in which torch draws what the case stores, call after call and from the first one again.
+
+    Raises:
+        ValueError: inside it, a draw of another shape is asked for.
+    """
+    stack = ExitStack()
+    for name, function in DRAWS.items():
+        stored = [inputs[f"{name}{i}"] for i in range(len(inputs)) if f"{name}{i}" in inputs]
+        if stored:
+            stack.enter_context(mock.patch(function, _answers([torch.from_numpy(array) for array in stored])))
+    return stack
+
+
+def _answers(stored: list[torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Return a function that answers calls for random numbers with stored ones."""
+    draws = itertools.cycle(stored)
+
+    def draw(*args, **kwargs) -> torch.Tensor:
+        drawn = next(draws)
+        shape = args[-1] if isinstance(args[-1], tuple) else args
+        if drawn.shape != shape:
+            raise ValueError(f"random numbers of shape {tuple(drawn.shape)} are stored, {shape} are asked for")
+        return drawn if drawn.is_floating_point() else drawn.long()
+
+    return draw
+
+
 def run_forward(manifest: dict, state: dict, inputs: dict) -> dict:
     """Return the forecast and everything on the way to it."""
-    model = build(manifest["config"], state).eval()
+    model = build(manifest, state).eval()
     x = inputs["x_noise"] * (np.float32(0.25) + inputs["x_amp"]) + np.float32(2) * inputs["x_level"]
     for variate, value in re.findall(r"x_enc\[:, :, (\d+)\] = ([-\d.]+)", manifest["notes"]["inputs"]):
         x[:, :, int(variate)] = float(value)
@@ -78,18 +134,18 @@ def run_forward(manifest: dict, state: dict, inputs: dict) -> dict:
     for i, layer in enumerate(model.backbone.layers):
         layer.attn.register_forward_hook(keep(f"attention{i}"))
         layer.register_forward_hook(keep(f"layer{i}"))
-    with torch.no_grad():
+    with torch.no_grad(), replayed(inputs):
         outputs = {"output": model(x, marks)}
         encoder, _ = model.backbone(seen["embedding"])  # the model itself drops the covariates' tokens on the way
         outputs |= seen | {"encoder": encoder}
-        _, maps = model.backbone(seen["embedding"], need_maps=True)
+        _, maps = model.backbone(seen["embedding"], need_maps=model.has_maps)
     outputs |= {f"attn_map{i}": attention for i, attention in enumerate(maps)}
     return {name: value.numpy() for name, value in outputs.items()}
 
 
 def run_grad_train(manifest: dict, state: dict, inputs: dict) -> dict:
     """Return loss and gradients, then the losses and the parameters' norms over a few steps of Adam."""
-    model = build(manifest["config"], state).train()
+    model = build(manifest, state).train()
     batch = {
         "inputs": torch.from_numpy(inputs["x_noise"] + np.float32(2) * inputs["x_level"]),
         "targets": torch.from_numpy(inputs["y_noise"] + np.float32(2) * inputs["x_level"]),
@@ -97,13 +153,14 @@ def run_grad_train(manifest: dict, state: dict, inputs: dict) -> dict:
     }
     adam = torch.optim.Adam(model.parameters(), lr=1e-4)
     losses, gradients = [], {}
-    for _ in range(ADAM_STEPS):
-        loss = model(**batch, mode="loss")["loss_mse"]
-        adam.zero_grad()
-        loss.backward()
-        losses.append(loss.item())
-        gradients = gradients or to_official({k: p.grad.clone() for k, p in model.named_parameters()})
-        adam.step()
+    with replayed(inputs):
+        for _ in range(ADAM_STEPS):
+            loss = model(**batch, mode="loss")["loss_mse"]
+            adam.zero_grad()
+            loss.backward()
+            losses.append(loss.item())
+            gradients = gradients or to_official({k: p.grad.clone() for k, p in model.named_parameters()})
+            adam.step()
     after = to_official(model.state_dict())
     return {
         "loss": np.array(losses[0]),
@@ -116,7 +173,7 @@ def run_grad_train(manifest: dict, state: dict, inputs: dict) -> dict:
 def run_init(manifest: dict, state: dict, inputs: dict) -> dict:
     """Return norm and first element of each parameter right after construction, and the bound of its distribution."""
     torch.manual_seed(manifest["seed"])
-    official = to_official(build(manifest["config"]).state_dict())
+    official = to_official(build(manifest).state_dict())
     keys = manifest["notes"]["keys"]
     fan_in = {key: official[f"{key.rpartition('.')[0]}.weight"][0].numel() for key in keys}
     bounds = [np.nan if "norm" in key else fan_in[key] ** -0.5 for key in keys]
@@ -211,7 +268,7 @@ def run_schedule_early_stopping(manifest: dict, state: dict, inputs: dict) -> di
 
 def run_tslib_forecast(manifest: dict, state: dict, inputs: dict) -> dict:
     """Return the forecast of the Time-Series-Library's model, which always normalises its windows."""
-    model = build(manifest["config"] | {"use_norm": True}, state).eval()
+    model = build(manifest, state).eval()
     with torch.no_grad():
         x = torch.from_numpy(inputs["x_enc"] + np.float32(0.5))
         return {"output": model(x, torch.from_numpy(inputs["x_mark"] - np.float32(0.5))).numpy()}
@@ -227,7 +284,7 @@ def run_trained(manifest: dict, state: dict, inputs: dict) -> dict:
         pred_len=config["pred_len"],
         **data.options_of(config),
     )
-    model = build(manifest["config"], state).eval()
+    model = build(manifest, state).eval()
     samples = []
     with torch.no_grad():
         for indices in torch.arange(len(dataset)).split(256):
@@ -250,12 +307,9 @@ def run_trained(manifest: dict, state: dict, inputs: dict) -> dict:
     return {name: np.asarray(value) for name, value in outputs.items()}
 
 
-def parity_data():
-    """Load the data sets' part of the adapter, which lies beside this file."""
-    spec = importlib.util.spec_from_file_location("mm_itransformer_parity_data", HERE / "parity_data.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def parity_data() -> ModuleType:
+    """Return the data sets' part of the adapter."""
+    return PARTS["data"]
 
 
 def run_data(manifest: dict, state: dict, inputs: dict) -> dict:
@@ -268,15 +322,19 @@ def run_time_features(manifest: dict, state: dict, inputs: dict) -> dict:
     return parity_data().run_time_features(manifest, inputs)
 
 
-OFFICIAL = ("model/iTransformer.py",)
+INVERTED = tuple(ATTENTIONS)
+MAIN = INVERTED[:1]
+PARTS = {name: fragment(name) for name in ("data", "baselines", "tasks")}
 KINDS = {
-    "forward": (run_forward, OFFICIAL),
-    "grad_train": (run_grad_train, OFFICIAL),
-    "init_itransformer": (run_init, OFFICIAL),
-    "trained": (run_trained, OFFICIAL),
+    "forward": (run_forward, INVERTED),
+    "grad_train": (run_grad_train, INVERTED),
+    "init_itransformer": (run_init, MAIN),
+    "trained": (run_trained, INVERTED),
     "tslib_long_term_forecast": (run_tslib_forecast, ("models/iTransformer.py",)),
     "metrics": (run_metrics, ("utils/metrics.py",)),
     "schedule_early_stopping": (run_schedule_early_stopping, ("utils/tools.py",)),
     "data": (run_data, ("data_provider/",)),
     "time_features": (run_time_features, ("utils/timefeatures.py",)),
 }
+for part in PARTS.values():
+    KINDS |= part.KINDS

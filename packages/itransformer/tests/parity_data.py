@@ -1,10 +1,12 @@
 """The parity adapter's part for data: windows, scaler and splits of every data set class, and time features.
 
-``parity.run`` hands over cases of the kinds ``data`` and ``time_features``; ``trained`` finds its file here too.
+``parity.run`` hands over cases of the kinds ``data`` and ``time_features``; ``trained`` finds its file here too. Cases
+of the kinds in ``KINDS`` are served as they stand there.
 """
 
 from __future__ import annotations
 
+import random
 import re
 import tempfile
 from pathlib import Path
@@ -186,3 +188,27 @@ def pred(windows: WindowDataset, label_len: int, stride: int) -> dict[str, objec
         "pred_xmark_first": windows.marks[-length:].numpy()[::stride],
         "pred_ymark_first": marks[::stride],
     }
+
+
+def run_partial_variates(manifest: dict, state: dict, inputs: dict) -> dict:
+    """Return the slice of variates that training sees, and the order of them in each batch of efficient training.
+
+    The data set reads a file whose every value is the number of its column, so a batch says which variates it has.
+    """
+    config = manifest["config"]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "columns.txt"
+        file.write_text((",".join(map(str, range(config["variates"]))) + "\n") * 40)
+        partial = {"first": config["enc_in"], "start": config["partial_start_index"], "shuffle": True}
+        windows = SolarDataset("train", 4, 2, file=file, scale=False, variates=partial)
+    whole = windows[0]["inputs"][0].long()
+    random.seed(config["python_seed"])
+    batches = [windows.__getitems__([0, 1]) for _ in range(config["steps"])]
+    return {
+        "start": whole[0].numpy(),
+        "end": whole[-1].numpy() + 1,
+        "efficient_index": np.stack([batch["targets"][0, 0].long().numpy() for batch in batches]) - whole[0].item(),
+    }
+
+
+KINDS = {"partial_variates": (run_partial_variates, ("experiments/exp_long_term_forecasting_partial.py",))}

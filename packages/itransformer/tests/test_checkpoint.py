@@ -1,5 +1,6 @@
 """Official checkpoints: every key of every published width and depth, both ways."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from click.testing import CliRunner
 
 from mm_itransformer.checkpoint import from_official, infer_config, is_official, load_strictly, target, to_official
 from mm_itransformer.models import ITransformer
+from mm_itransformer.models.tasks import ITransformerAnomalyDetector, ITransformerClassifier, ITransformerImputer
+from mm_itransformer.models.temporal import TemporalTransformer
 from mmrepro.checkpoint import CheckpointMismatchError, convert_file
 from mmrepro.cli import main
 from mmrepro.safe_loading import load
@@ -15,6 +18,10 @@ from mmrepro.testing import load_keys
 
 KEYS = Path(__file__).parent / "parity"
 MAIN = sorted(path.name for path in KEYS.glob("keys_itransformer_*.json"))
+# The other models of the repository, and what their keys say of the attention
+REFORMERS = {"keys_ireformer.json", "keys_reformer.json"}
+OTHERS = sorted({path.name for path in KEYS.glob("keys_*.json")} - set(MAIN))
+LSH = {"type": "LSHAttention", "bucket_size": 4, "n_hashes": 4}
 SMALL = {"seq_len": 24, "pred_len": 12, "d_model": 16, "n_heads": 2, "e_layers": 2, "d_ff": 24}
 
 
@@ -72,11 +79,32 @@ def test_wrapped_and_renamed_official_files_are_understood():
     assert all(torch.equal(value, from_official(official)[key]) for key, value in ours.items())
 
 
-@pytest.mark.parametrize("variant", ["keys_ireformer.json", "keys_transformer.json", "keys_informer.json"])
-def test_checkpoints_of_other_models_are_refused_with_their_keys(variant):
-    listed = next(iter(load_keys(KEYS / variant).values()))
-    with pytest.raises(CheckpointMismatchError, match="no rule takes"):
-        from_official(meta_state(listed))
+@pytest.mark.parametrize("file", OTHERS)
+def test_every_official_key_of_the_other_models_is_converted_both_ways(file):
+    for name, listed in load_keys(KEYS / file).items():
+        official = meta_state(listed)
+        assert is_official(official)
+        model = target(official, n_heads=listed["config"]["n_heads"])
+        converted = from_official(official, model)
+        back = {key: list(value.shape) for key, value in to_official(converted).items()}
+        assert back == listed["state_dict"], name
+        assert sum(p.numel() for p in model.parameters()) == listed["n_parameters"], name
+        assert not is_official(converted)
+        assert {key: value.shape for key, value in target(converted).state_dict().items()} == {
+            key: value.shape for key, value in model.state_dict().items()
+        }
+        inferred = infer_config(official)["model"]
+        assert inferred.pop("attention", None) == (LSH if file in REFORMERS else None)
+        config = listed["config"] | {"n_marks": 4, "distil": file == "keys_informer.json"}
+        assert inferred.items() <= config.items(), name
+
+
+def test_the_other_models_key_lists_are_all_there():
+    inverted, baselines = (f for f in OTHERS if f.startswith("keys_i")), (f for f in OTHERS if "former" in f)
+    assert {"keys_iinformer.json", "keys_ireformer.json", "keys_iflowformer.json", "keys_iflashformer.json"} <= set(
+        inverted
+    )
+    assert len(list(baselines)) == 9
 
 
 @pytest.mark.parametrize(
@@ -89,15 +117,66 @@ def test_checkpoints_of_other_models_are_refused_with_their_keys(variant):
         ("d_ff", 40),
         ("n_heads", 4),
         ("use_norm", False),
+        ("attention", {"type": "FlowAttention"}),
     ],
 )
 def test_a_checkpoint_of_another_setting_is_named_with_the_fix(setting, value):
     model = ITransformer(**SMALL)
     other = ITransformer(**(SMALL | {setting: value}))
     checkpoint = {"state_dict": other.state_dict(), "meta": {"model": other.settings}}
-    with pytest.raises(CheckpointMismatchError, match=f"Fix: set model.{setting}={value}") as refused:
+    with pytest.raises(CheckpointMismatchError, match=re.escape(f"Fix: set model.{setting}={value}")) as refused:
         load_strictly(model, checkpoint)
     assert f"{setting}: {value} in the file, {model.settings[setting]} in the config" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("stored", "configured"),
+    [
+        ({"type": "ProbSparseAttention", "factor": 3}, {"type": "ProbSparseAttention"}),
+        ({"type": "ProbSparseAttention", "head_layout": "fixed"}, {"type": "ProbSparseAttention"}),
+        ({"type": "LSHAttention"}, {"type": "LSHAttention", "n_hashes": 2}),
+        ({"type": "FlashAttention"}, None),
+    ],
+)
+def test_a_checkpoint_of_another_attention_is_refused_by_its_arguments(stored, configured):
+    model, other = (ITransformer(**SMALL, attention=attention) for attention in (configured, stored))
+    checkpoint = {"state_dict": other.state_dict(), "meta": {"model": other.settings}}
+    with pytest.raises(CheckpointMismatchError, match=r"attention: .* in the file, .* in the config. Fix: set model"):
+        load_strictly(model, checkpoint)
+    load_strictly(ITransformer(**SMALL, attention=stored), checkpoint)
+
+
+def test_dropout_and_defaults_written_out_make_no_other_attention():
+    attention = {"type": "ProbSparseAttention", "factor": 1, "head_layout": "reference", "dropout": 0.3}
+    other = ITransformer(**SMALL, attention=attention)
+    model = ITransformer(**SMALL, attention={"type": "ProbSparseAttention"})
+    load_strictly(model, {"state_dict": other.state_dict(), "meta": {"model": other.settings}})
+    assert model.settings == other.settings
+
+
+def test_a_checkpoint_from_before_attention_was_written_down_is_loaded():
+    model = ITransformer(**SMALL)
+    old = {name: value for name, value in model.settings.items() if name != "attention"}
+    load_strictly(ITransformer(**SMALL), {"state_dict": model.state_dict(), "meta": {"model": old}})
+
+
+def test_weights_of_lsh_attention_without_meta_tell_their_attention():
+    state = ITransformer(**SMALL, attention={"type": "LSHAttention", "n_hashes": 2}).state_dict()
+    assert infer_config(state)["model"]["attention"] == {"type": "LSHAttention"}
+    with pytest.raises(CheckpointMismatchError, match=r"attention: {'type': 'LSHAttention'} in the file"):
+        load_strictly(ITransformer(**SMALL), {"state_dict": state})
+    load_strictly(ITransformer(**SMALL, attention={"type": "LSHAttention", "n_hashes": 2}), {"state_dict": state})
+
+
+def test_a_baselines_file_is_no_inverted_models_and_the_other_way_round():
+    baseline = TemporalTransformer(24, 12, 8, enc_in=3, d_model=16, n_heads=2, d_ff=24)
+    inverted = ITransformer(**SMALL)
+    for model, state in ((inverted, baseline.state_dict()), (baseline, inverted.state_dict())):
+        for layout in (state, to_official(state)):
+            with pytest.raises(
+                CheckpointMismatchError, match=r"a model over time tokens in the .*Fix: set model\.type"
+            ):
+                load_strictly(model, {"state_dict": layout})
 
 
 def test_an_incomplete_file_lists_what_is_missing():
@@ -120,7 +199,116 @@ def test_an_official_file_becomes_safetensors_and_official_again(tmp_path):
         load_strictly(ITransformer(**(SMALL | {"n_heads": 4})), load(tmp_path / "ours.safetensors"))
 
 
+@pytest.mark.parametrize(
+    ("attention", "options"),
+    [
+        ({"type": "LSHAttention"}, {}),
+        ({"type": "LSHAttention"}, {"attention": "LSHAttention"}),
+        ({"type": "FlowAttention"}, {"attention": "FlowAttention"}),
+        ({"type": "FlashAttention"}, {"attention": "FlashAttention"}),
+        ({"type": "ProbSparseAttention", "factor": 3}, {"attention": "ProbSparseAttention", "factor": 3}),
+    ],
+)
+def test_a_variants_file_is_converted_with_its_attention_in_the_meta(tmp_path, attention, options):
+    official = small_official(attention=attention)
+    torch.save(official, tmp_path / "checkpoint.pth")
+    meta = convert_file("itransformer", tmp_path / "checkpoint.pth", tmp_path / "ours.safetensors", **options)
+    model = ITransformer(**SMALL, attention=attention)
+    assert meta["model"]["attention"] == model.settings["attention"]
+    load_strictly(model, load(tmp_path / "ours.safetensors"))
+    with pytest.raises(CheckpointMismatchError, match=r"attention: .* in the file"):
+        load_strictly(ITransformer(**SMALL), load(tmp_path / "ours.safetensors"))
+    convert_file("itransformer", tmp_path / "ours.safetensors", tmp_path / "back.pth", to_official=True)
+    back = load(tmp_path / "back.pth")
+    assert back.keys() == official.keys()
+    assert all(torch.equal(value, back[key]) for key, value in official.items())
+
+
+def test_without_its_factor_a_prob_sparse_file_fits_any(tmp_path):
+    official = small_official()
+    settings = infer_config(official, attention="ProbSparseAttention")["model"]
+    assert settings["attention"] == {"type": "ProbSparseAttention", "head_layout": "reference"}
+    ours = {"state_dict": from_official(official), "meta": {"model": settings}}
+    for factor in (1, 3):
+        load_strictly(ITransformer(**SMALL, attention={"type": "ProbSparseAttention", "factor": factor}), ours)
+
+
+def test_a_baselines_file_becomes_safetensors_and_official_again(tmp_path):
+    model = TemporalTransformer(24, 12, 8, enc_in=3, d_model=16, n_heads=2, d_ff=24)
+    official = to_official(model.state_dict())
+    torch.save(official, tmp_path / "checkpoint.pth")
+    options = {"n_heads": 2, "attention": "FlowAttention"}
+    meta = convert_file("itransformer", tmp_path / "checkpoint.pth", tmp_path / "ours.safetensors", **options)
+    assert meta["model"]["attention"] == {"type": "FlowAttention"}
+    assert meta["model"]["n_heads"] == 2
+    convert_file("itransformer", tmp_path / "ours.safetensors", tmp_path / "back.pth", to_official=True)
+    back = load(tmp_path / "back.pth")
+    assert back.keys() == official.keys()
+    assert all(torch.equal(value, back[key]) for key, value in official.items())
+
+
+TASK_MODELS = {
+    "imputation": (ITransformerImputer, {}),
+    "anomaly_detection": (ITransformerAnomalyDetector, {}),
+    "classification": (ITransformerClassifier, {"n_variates": 3, "num_class": 5}),
+}
+
+
+@pytest.mark.parametrize("task", TASK_MODELS)
+def test_a_tasks_file_becomes_safetensors_and_official_again(tmp_path, task):
+    cls, sizes = TASK_MODELS[task]
+    small = {name: value for name, value in SMALL.items() if name != "pred_len"} | sizes
+    official = to_official(cls(**small).state_dict(), head="projection")
+    assert "projection.weight" in official
+    torch.save(official, tmp_path / "checkpoint.pth")
+    options = {"task": task, "n_heads": 2}
+    meta = convert_file("itransformer", tmp_path / "checkpoint.pth", tmp_path / "ours.safetensors", **options)
+    assert meta["model"] == small | {"task": task}
+    load_strictly(cls(**small), load(tmp_path / "ours.safetensors"))
+    load_strictly(cls(**small), load(tmp_path / "checkpoint.pth"))
+    files = (tmp_path / "ours.safetensors", tmp_path / "back.pth")
+    convert_file("itransformer", *files, to_official=True, head="projection")
+    back = load(tmp_path / "back.pth")
+    assert back.keys() == official.keys()
+    assert all(torch.equal(value, back[key]) for key, value in official.items())
+
+
+def test_a_classifier_shows_by_its_shapes_and_keeps_the_name_of_its_last_layer():
+    cls, sizes = TASK_MODELS["classification"]
+    state = cls(seq_len=24, d_model=16, n_heads=2, d_ff=24, **sizes).state_dict()
+    official = to_official(state)
+    assert "projection.weight" in official
+    assert infer_config(official)["model"].items() >= {"task": "classification", **sizes}.items()
+
+
+@pytest.mark.parametrize(
+    ("state", "options", "message"),
+    [
+        ({}, {"attention": "LSHAttention"}, "the weights are of FullAttention or ProbSparseAttention or"),
+        (
+            {"attention": LSH},
+            {"attention": "FlowAttention"},
+            "attention='FlowAttention': the weights are of LSHAttention",
+        ),
+        ({}, {"factor": 3}, "factor=3 is an argument of attention=ProbSparseAttention"),
+        ({}, {"factor": 0, "attention": "ProbSparseAttention"}, "factor=0 is not positive"),
+        ({}, {"task": "imputing"}, "task='imputing' is not one of"),
+        ({}, {"task": "imputation", "use_norm": True}, "use_norm=True has no meaning"),
+    ],
+)
+def test_options_that_the_keys_contradict_are_refused(state, options, message):
+    with pytest.raises(ValueError, match=message):
+        infer_config(small_official(**state), **options)
+
+
+def test_options_that_mean_nothing_to_a_baseline_are_refused():
+    official = to_official(TemporalTransformer(24, 12, 8, enc_in=3, d_model=16, n_heads=2).state_dict())
+    with pytest.raises(ValueError, match="a model over time tokens, for which use_norm=True and task='imputation' has"):
+        infer_config(official, use_norm=True, task="imputation")
+
+
 LAYER = "encoder.attn_layers.0."
+LSH_KEYS = [key for key in small_official(attention=LSH) if ".attention." in key]
 
 
 def without(state: dict, prefix: str) -> dict:
@@ -136,20 +324,27 @@ def refused(tmp_path: Path, state: dict, **options) -> dict[str, list[str]]:
     return caught.value.problems
 
 
-@pytest.mark.parametrize("key", small_official())
-def test_a_file_without_one_of_its_keys_is_not_converted(tmp_path, key):
-    problems = refused(tmp_path, without(small_official(), key))
+@pytest.mark.parametrize(
+    ("variant", "key"),
+    [(None, key) for key in small_official()] + [(LSH, key) for key in LSH_KEYS],
+)
+def test_a_file_without_one_of_its_keys_is_not_converted(tmp_path, variant, key):
+    problems = refused(tmp_path, without(small_official(attention=variant), key))
     assert list(problems) == ["not in the file"]
     assert any(line.endswith(key) for line in problems["not in the file"])
     assert len(problems["not in the file"]) == 1
 
 
-@pytest.mark.parametrize("key", without(small_official(), "enc_embedding.value_embedding.weight"))
-def test_a_key_of_another_shape_is_not_converted(tmp_path, key):
-    state = small_official()
+@pytest.mark.parametrize(
+    ("variant", "key"),
+    [(None, key) for key in without(small_official(), "enc_embedding.value_embedding.weight")]
+    + [(LSH, key) for key in LSH_KEYS],
+)
+def test_a_key_of_another_shape_is_not_converted(tmp_path, variant, key):
+    state = small_official(attention=variant)
     state[key] = torch.cat([state[key], state[key][:1]])
     (line,) = refused(tmp_path, state)["wrong shape"]
-    right, wrong = from_official(small_official()), from_official(state)
+    right, wrong = from_official(small_official(attention=variant)), from_official(state)
     (changed,) = (name for name in right if right[name].shape != wrong[name].shape)
     assert line.startswith(changed.rpartition(".")[0])  # of a weight and its bias either may be the wrong one
 
@@ -216,4 +411,5 @@ def test_the_command_says_in_one_line_which_options_there_are(tmp_path, monkeypa
     files = [str(tmp_path / "a.pth"), str(tmp_path / "b.safetensors")]
     result = CliRunner().invoke(main, ["convert", "itransformer", *files, "-o", option])
     assert result.exit_code == 1
-    assert result.output == f"Error: {fault}; known options: n_heads (int), use_norm (true or false)\n"
+    options = "attention (str), factor (int), n_heads (int), task (str), use_norm (true or false)"
+    assert result.output == f"Error: {fault}; known options: {options}\n"

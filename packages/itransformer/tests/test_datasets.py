@@ -13,6 +13,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 
 from mm_itransformer.datasets import CSVForecastDataset, ETTDataset, Lorenz96Dataset, PEMSDataset, SolarDataset
+from mmrepro.datasets import registry
 from mmrepro.datasets.series import SeriesError, SeriesWarning
 from mmrepro.testing import require_data
 
@@ -58,6 +59,19 @@ def test_the_published_weather_file_loads_with_its_repeat_its_gap_and_its_sentin
     assert windows.columns[16] == "SWDR (W/m\ufffd)"
     lowest = windows.values[:, list(windows.columns).index("wv (m/s)")].min().item()
     assert lowest * windows.std[11] + windows.mean[11] == pytest.approx(-9999, rel=1e-5)
+
+
+def test_the_sentinels_of_weather_are_cleaned_by_option():
+    path = next(iter(require_data("weather").values()))
+    with pytest.warns(SeriesWarning, match=r"81 cells hold .* in 3 columns: 'wv \(m/s\)' 1, .* 30, 'OT' 50"):
+        windows = CSVForecastDataset("train", 96, 96, file=path, missing_values=[-9999.0])
+    restored = windows.values.numpy() * windows.std + windows.mean
+    assert restored.min() > -100
+    assert windows.metainfo["missing_values"] == [-9999.0]
+    raw = CSVForecastDataset("train", 96, 96, file=path)
+    assert windows.std[-1] < raw.std[-1] / 5  # the sentinels made the column almost flat
+    clean = [i for i in range(21) if raw.columns[i][:2] not in ("wv", "ma", "OT")]
+    assert torch.equal(windows.values[:, clean], raw.values[:, clean])
 
 
 def test_the_published_exchange_file_loads_without_a_warning():
@@ -159,6 +173,59 @@ def test_a_pems_file_that_cannot_be_used_says_why(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(SeriesError, match=r"pems\.npz: no npz file with an array 'data'"):
         PEMSDataset("val", 4, 2, file=path)
+
+
+# rows and variates of the files that nobody has published a checksum of
+SIZES = {
+    "electricity": (26304, 321),
+    "traffic": (17544, 862),
+    "solar": (52560, 137),
+    "pems03": (26208, 358),
+    "pems04": (16992, 307),
+    "pems07": (28224, 883),
+    "pems08": (17856, 170),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_set_that_no_command_fetches_says_where_to_get_it_and_is_checked_by_its_size(name, tmp_path, monkeypatch):
+    monkeypatch.delenv("MMREPRO_DATA_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (file,) = registry.get(name).files
+    assert (file.rows, file.variates) == SIZES[name]
+    assert file.sha256 is file.url is None
+    with pytest.raises(registry.DataNotFoundError) as caught:
+        registry.download(name, tmp_path)
+    for part in ("drive.google.com", "cloud.tsinghua.edu.cn", f"<data root>/{file.path}"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("folder", ["PEMS", "dataset/PEMS"])
+def test_a_pems_set_of_the_registry_is_read_from_the_archive_as_it_is_unpacked(tmp_path, folder):
+    place = tmp_path / folder / "PEMS08.npz"
+    place.parent.mkdir(parents=True)
+    np.savez(place, data=np.random.default_rng(0).integers(0, 255, (17856, 170, 1), np.uint8))
+    parts = [PEMSDataset(split, 96, 12, data="pems08", data_root=tmp_path) for split in ("train", "val", "test")]
+    assert [len(part) for part in parts] == [10713 - 107, 3571 - 107, 3572 - 107]
+    assert len(parts[0].columns) == 170
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "content", "found"),
+    [
+        (CSVForecastDataset, "electricity", b"date,0,OT\n2020-01-01,1,2\n2020-01-02,3,4\n", "2 rows and 2 variates"),
+        (SolarDataset, "solar", b"1,2,3\n4,5,6\n", "2 rows and 3 variates"),
+    ],
+)
+def test_a_file_of_another_size_is_refused_with_what_is_expected(tmp_path, kind, name, content, found):
+    place = tmp_path / registry.get(name).files[0].path
+    place.parent.mkdir()
+    place.write_bytes(content)
+    rows, variates = SIZES[name]
+    with pytest.raises(registry.DataCorruptError) as caught:
+        kind("train", data=name, data_root=tmp_path)
+    for part in (str(place), found, f"expected {rows:,} rows and {variates} variates", "drive.google.com"):
+        assert part in str(caught.value)
 
 
 def test_a_solar_file_has_neither_header_nor_dates(tmp_path):

@@ -12,6 +12,7 @@ from mm_itransformer import ITransformerInferencer
 from mm_itransformer.checkpoint import to_official
 from mm_itransformer.forecasting import choose_scaler, to_series
 from mm_itransformer.models import ITransformer
+from mm_itransformer.models.temporal import TemporalTransformer
 from mm_itransformer.visualization import draw_forecast
 from mmrepro.checkpoint import CheckpointMismatchError
 from mmrepro.datasets.series import SeriesError, SeriesWarning
@@ -293,3 +294,39 @@ def test_a_history_that_does_not_move_is_scaled_by_one():
         _, mean, std = choose_scaler(constant, {}, fit=False, row=30)
     assert mean.tolist() == [7.0, 7.0]
     assert std.tolist() == [1.0, 1.0]
+
+
+def written(model, path: Path) -> Path:
+    torch.save({"state_dict": model.state_dict(), "meta": {"dataset_meta": META, "model": model.settings}}, path)
+    return path
+
+
+def test_a_variant_without_maps_forecasts_without_them_unless_they_are_asked_for(table, tmp_path):
+    attention = {"type": "FlowAttention"}
+    model = ITransformer(**SETTINGS, attention=attention).eval()
+    inferencer = ITransformerInferencer(config(attention=attention), written(model, tmp_path / "a.pth"), device="cpu")
+    result = inferencer(table, out_dir=tmp_path / "out")
+    forecast = result["predictions"][0]
+    np.testing.assert_allclose(forecast.values.to_numpy(), by_hand(model, table[-24:]), rtol=1e-5)
+    assert forecast.attention is None
+    assert [file.name for file in result["visualization"][0]] == ["series1_forecast.csv", "series1_forecast.png"]
+    with pytest.raises(ValueError, match=r"FlowAttention .* Fix: set with_attention=False"):
+        inferencer(table, with_attention=True)
+
+
+def test_a_model_over_time_tokens_is_given_the_time_features_of_the_forecast(table, tmp_path):
+    settings = SETTINGS | {"type": "TemporalTransformer", "label_len": 12, "enc_in": 3, "n_marks": 4}
+    configuration = config()
+    configuration.model = settings
+    torch.manual_seed(0)
+    model = TemporalTransformer(**{name: value for name, value in settings.items() if name != "type"}).eval()
+    inferencer = ITransformerInferencer(configuration, written(model, tmp_path / "a.pth"), device="cpu")
+    forecast = inferencer(table)["predictions"][0]
+    window = torch.tensor((table[-24:].to_numpy() - META["mean"]) / META["std"], dtype=torch.float32)[None]
+    dates = pd.date_range(table.index[-24], periods=32, freq="h")
+    marks = torch.tensor(time_features(dates, "h"), dtype=torch.float32)[None]
+    with torch.no_grad():
+        expected = model(window, marks[:, :24], future_marks=marks[:, 24:])[0].numpy() * META["std"] + META["mean"]
+    np.testing.assert_allclose(forecast.values.to_numpy(), expected, rtol=1e-5)
+    assert list(forecast.values.index) == list(dates[24:])
+    assert forecast.attention is None

@@ -89,7 +89,8 @@ def data_list(data_root: Path | None) -> None:
     table = Table("data set", "what it is", "licence", "state", show_edge=False, pad_edge=False)
     for name in registry.names():
         status = registry.status(name, data_root)
-        table.add_row(name, status.data.title, status.data.licence, status.state)
+        state = f"by hand: {status.state}" if status.by_hand else status.state
+        table.add_row(name, status.data.title, status.data.licence, state)
     _console().print(table)
 
 
@@ -109,14 +110,14 @@ def data_get(names: tuple[str, ...], data_root: Path | None) -> None:
 @click.argument("names", nargs=-1)
 @_data_root
 def data_check(names: tuple[str, ...], data_root: Path | None) -> None:
-    """Verify files by their checksums; exit code 1 if a named one is missing, or any is wrong."""
+    """Verify files by checksum, or by size where none is known; exit code 1 if a named one is missing, or any wrong."""
     from mmrepro.datasets import registry
 
     bad = False
     for name in names or registry.names():
         for found in registry.status(name, data_root).files:
             bad |= found.state == "wrong" or (found.state == "missing" and bool(names))
-            click.echo(f"{found.state:8}{name}: {found.detail or found.path}")
+            click.echo(f"{found.state:12}{name}: {found.detail or found.path}")
     sys.exit(1 if bad else 0)
 
 
@@ -212,11 +213,10 @@ def convert(paper: str, source: Path, destination: Path, to_official: bool, opti
 @_paper
 @click.option("--repeats", type=click.IntRange(1), default=30, show_default=True, help="Pairs of calls per case.")
 def bench(paper: str, repeats: int) -> None:
-    """Measure our code against plain transcriptions, in pairs; writes benchmarks.json."""
+    """Measure our code against plain transcriptions, side by side; writes benchmarks.json."""
     from mmrepro.testing.bench import run
 
-    for name, one in run(paper, repeats=repeats)["results"].items():
-        click.echo(f"{name}: {one['ours_ms']:.3g} ms, reference {one['reference_ms']:.3g} ms, {one['speed_up']:.2f} ×")
+    run(paper, repeats=repeats, show=click.echo)
 
 
 @main.command()

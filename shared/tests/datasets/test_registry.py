@@ -273,6 +273,67 @@ def test_a_set_without_address_says_how_to_get_it_by_hand(declare, tmp_path):
             assert part in str(caught.value)
 
 
+def declare_by_size(declare, **changes) -> None:
+    """Declare ``toy`` by rows and variates, as a set whose checksum nobody has published."""
+    declare(**{"instructions": "Unpack the archive."} | changes)
+    catalog = Path("paper/data-sets.yml")
+    entry = yaml.safe_load(catalog.read_text())
+    entry["toy"]["files"] = [{"path": "toy/table.csv", "rows": 1, "variates": 1}]
+    catalog.write_text(yaml.safe_dump(entry))
+
+
+@pytest.mark.parametrize("path", ["toy/table.csv", "toy/table.csv.gz", "other/table.csv"])
+def test_a_set_without_known_checksum_counts_when_its_size_is_right(declare, tmp_path, path):
+    declare_by_size(declare)
+    place = put(tmp_path / "root" / path)
+    found = registry.status("toy", tmp_path / "root")
+    assert found.state == "unverified"
+    assert f"{place} has 1 rows and 1 variates, as published; no checksum is known" in found.files[0].detail
+    assert registry.locate("toy", tmp_path / "root") == {"table.csv": place}
+    screen = io.StringIO()
+    assert registry.download("toy", tmp_path / "root", Console(file=screen)) == {"table.csv": place}
+    assert "no checksum is known" in screen.getvalue()
+
+
+@pytest.mark.parametrize("content", [CONTENT + b"2020-01-02,2\n", b"date,a,b\n2020-01-01,1,2\n"])
+def test_a_set_without_known_checksum_is_refused_when_its_size_is_wrong(declare, tmp_path, content):
+    declare_by_size(declare)
+    wrong = put(tmp_path / "root/toy/table.csv", content)
+    attempts = {registry.locate: registry.DataCorruptError, registry.download: registry.DataNotFoundError}
+    for attempt, error in attempts.items():
+        with pytest.raises(error) as caught:
+            attempt("toy", tmp_path / "root")
+        for part in (str(wrong), "expected 1 rows and 1 variates", "Unpack the archive."):
+            assert part in str(caught.value)
+    right = put(tmp_path / "root/other/table.csv")
+    assert registry.locate("toy", tmp_path / "root") == {"table.csv": right}
+
+
+def test_a_file_whose_size_cannot_be_read_is_wrong(declare, tmp_path):
+    declare_by_size(declare)
+    place = put(tmp_path / "root/toy/table.csv.gz")
+    place.write_bytes(place.read_bytes()[:-12])
+    with pytest.raises(registry.DataCorruptError, match=r"table\.csv\.gz cannot be read \(.*Unpack the archive\."):
+        registry.locate("toy", tmp_path / "root")
+
+
+def test_a_missing_file_is_got_by_hand_where_it_has_no_address(declare, tmp_path):
+    declare_by_size(declare)
+    assert registry.status("toy", tmp_path / "root").by_hand
+    put(tmp_path / "root/toy/table.csv")
+    assert not registry.status("toy", tmp_path / "root").by_hand
+    declare(url="https://example.invalid/table.csv")
+    assert not registry.status("toy", tmp_path / "elsewhere").by_hand
+
+
+def test_a_file_that_nothing_can_check_is_refused(declare, tmp_path):
+    declare_by_size(declare)
+    catalog = tmp_path / "paper/data-sets.yml"
+    catalog.write_text(catalog.read_text().replace("rows: 1", "lines: 1"))
+    with pytest.raises(ValueError, match=r"toy/table\.csv of 'toy' can be checked by nothing\. Fix: give bytes"):
+        registry.names()
+
+
 def test_two_catalogs_must_not_declare_one_name(declare, tmp_path):
     declare()
     catalog = tmp_path / "paper/data-sets.yml"

@@ -25,6 +25,19 @@ def test_one_value_per_stamp_and_feature():
     assert time_features(dates, "H").shape == (50, 4)
 
 
+@pytest.mark.parametrize(
+    ("freq", "same"),
+    [("ME", "m"), ("MS", "m"), ("BMS", "m"), ("QE-DEC", "q"), ("W-SUN", "w"), ("D", "d"), ("B", "b"), ("T", "min")],
+)
+def test_the_spellings_of_pandas(freq, same):
+    assert feature_names(freq) == feature_names(same)
+
+
+def test_milliseconds_are_not_months():
+    with pytest.raises(ValueError, match=r"freq='ms' is not known"):
+        feature_names("ms")
+
+
 def test_an_unknown_frequency_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"freq='fortnight' is not known. Fix: use one of s, t, min, h"):
         time_features(FIRST, "fortnight")

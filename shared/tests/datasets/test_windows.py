@@ -127,6 +127,30 @@ def test_time_features_by_option(table):
     assert make(table, freq="t")[0]["marks"].shape == (LENGTH, 5)
 
 
+@pytest.mark.parametrize("time_features", [True, "calendar"])
+def test_the_future_has_marks_by_option(table, time_features):
+    windows = make(table, future_marks=True, time_features=time_features)
+    plain = make(table, time_features=time_features)
+    assert "future_marks" not in plain[0]
+    for index in (0, 5, len(windows) - 1):
+        assert torch.equal(windows[index]["marks"], plain[index]["marks"])
+        assert torch.equal(windows[index]["future_marks"], windows.marks[index + LENGTH : index + LENGTH + HORIZON])
+    batch = windows.__getitems__([3, 9])
+    assert batch["future_marks"].shape == (2, HORIZON, 4)
+    assert torch.equal(batch["future_marks"][1], windows[9]["future_marks"])
+    assert windows[0]["future_marks"].untyped_storage().data_ptr() == windows.marks.untyped_storage().data_ptr()
+
+
+def test_the_future_has_no_marks_where_there_are_none(table):
+    assert make(table, future_marks=True, time_features=False).__getitems__([0])["future_marks"] is None
+
+
+def test_counting_from_the_end_gives_marks_of_the_same_window(table):
+    windows = make(table)
+    last = len(windows) - 1
+    assert all(torch.equal(rows, windows[last][name]) for name, rows in windows[-1].items())
+
+
 def test_without_scaling_the_values_stay(table):
     windows = make(table, scale=False, variates=["OT", "a", "b"])
     np.testing.assert_allclose(windows.values, table[1][: ROWS // 2], rtol=1e-6)

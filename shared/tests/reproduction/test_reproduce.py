@@ -141,6 +141,19 @@ def test_a_missing_data_set_is_named_with_the_command(fake_paper, settings, monk
     assert "mmrepro data get etth1" in outcome.text
 
 
+def test_a_data_set_that_no_command_can_fetch_is_not_run(fake_paper, settings, monkeypatch, tmp_path):
+    needing(fake_paper, "Data: etth1")
+    monkeypatch.delenv("MMREPRO_DATA_ROOT", raising=False)
+
+    def by_hand(*arguments):
+        raise registry.DataNotFoundError("get it by browser")
+
+    monkeypatch.setattr(registry, "download", by_hand)
+    settings = replace(settings, data_root=tmp_path, download=True)
+    outcome = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))[0]
+    assert outcome.text == "not run: needs the data set etth1: get it by browser"
+
+
 def test_a_missing_data_set_is_downloaded_on_request(fake_paper, settings, monkeypatch, tmp_path):
     needing(fake_paper, "Data: etth1")
     monkeypatch.setattr(registry, "status", lambda name, root: SimpleNamespace(state="missing"))

@@ -139,6 +139,23 @@ def test_benchmarks(fake_paper):
     assert "a CPU, 2 threads, torch 2.15, 2026-01-02." in text
 
 
+def test_benchmarks_of_steps_and_programs(fake_paper):
+    steps = {"reference": {"cpu_ms": 2000.0, "peak_mib": 4000.0}, "ours": {"cpu_ms": 500.0, "peak_mib": 1000.0}}
+    programs = {
+        "reference": {"cpu_s": 100.0, "wall_s": 1.0, "metrics": {"epochs": 10, "mse": 0.386}},
+        "ours": {"cpu_s": 40.0, "wall_s": 1.0, "metrics": {"epochs": 8, "mse": 0.385}},
+    }
+    measured = {"results": {}, "steps": {"a step": steps}, "programs": {"a row": programs}}
+    about = {"versions": {}, "hardware": "a CPU", "threads": 1, "date": "2026-01-02T03:04:05"}
+    fake_paper.write("benchmarks.json", json.dumps(measured | about))
+    text = tables.benchmarks_markdown("fake")
+    assert "| a step | reference | 2,000 | 4,000 |  |  |" in text
+    assert "| a step | ours | 500 | 1,000 | 0.25 | 0.25 |" in text
+    assert "| a row | reference | 100.0 |  | 10.00 |  | epochs 10, mse 0.386 |" in text
+    assert "| a row | ours | 40.0 | 0.40 | 5.00 | 0.50 | epochs 8, mse 0.385 |" in text
+    assert "| what | ours (ms) |" not in text
+
+
 def test_pages_are_stale_until_written_and_again_after_a_measurement(fake_paper):
     readme = fake_paper.root / "README.md"
     page = fake_paper.root.parent.parent / "docs" / "performance.md"

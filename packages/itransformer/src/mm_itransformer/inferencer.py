@@ -85,7 +85,8 @@ class ITransformerInferencer(BaseInferencer):
             start: row (negative from the end) or date where the forecast begins; by default after the last row.
                 The rows from there on are the truth to compare with.
             freq: step of the dates beyond the input; by default what the input's dates say.
-            with_attention: keep the attention maps in the result, and draw them into ``out_dir``; True by default.
+            with_attention: keep the attention maps in the result, and draw them into ``out_dir``; by default where the
+                model has maps.
             columns: names of the variates to draw.
             fit_scaler: scale by mean and deviation of the input's own rows before the forecast: for series that the
                 model was not trained on.
@@ -119,21 +120,30 @@ class ITransformerInferencer(BaseInferencer):
             }
 
     @torch.no_grad()
-    def forward(self, inputs: dict, with_attention: bool = True) -> list[Forecast]:
-        """Return the forecast of one preprocessed input, in a list."""
+    def forward(self, inputs: dict, with_attention: bool | None = None) -> list[Forecast]:
+        """Return the forecast of one preprocessed input, in a list.
+
+        Raises:
+            ValueError: attention maps are asked of a model that has none.
+        """
         series, mean, std, row = inputs["series"], inputs["mean"], inputs["std"], inputs["row"]
+        if with_attention is None:
+            with_attention = getattr(self.model, "has_maps", False)
         past = slice(row - self.model.seq_len, row)
-        marks, mark_names = self._marks(series, past)
+        index = self._index(series, row, inputs["freq"])
+        marks, mark_names = self._marks(series, series.dates[past] if series.dates is not None else None)
         batch = {"inputs": torch.from_numpy(((series.values[past] - mean) / std).astype(np.float32))[None]}
         if marks is not None:
             batch["marks"] = torch.from_numpy(marks.astype(np.float32))[None]
+            if "future_marks" in inspect.signature(self.model.forward).parameters:
+                future_marks, _ = self._marks(series, index)
+                batch["future_marks"] = torch.from_numpy(future_marks.astype(np.float32))[None]
         batch = self.model.data_preprocessor(batch, False)
         sample = self.model(**batch, mode="predict", with_attention=with_attention)[0]
 
         outputs = slice(-1, None) if self.model.features == "MS" else slice(None)
         values = sample["forecast"].double().cpu().numpy() * std[outputs] + mean[outputs]
         columns = list(series.columns)
-        index = self._index(series, row, inputs["freq"])
         known = slice(row, row + self.model.pred_len)
         truth = series.values[known, outputs]
         return [
@@ -175,17 +185,16 @@ class ITransformerInferencer(BaseInferencer):
         """Pack forecasts and files."""
         return {"predictions": preds, "visualization": visualization}
 
-    def _marks(self, series: Series, rows: slice) -> tuple[np.ndarray | None, tuple[str, ...]]:
-        """Return the time features (T, M) that the model was trained with, and their names."""
+    def _marks(self, series: Series, dates: pd.DatetimeIndex | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
+        """Return the time features (T, M) of dates that the model was trained with, and their names."""
         kind = self.dataset_meta.get("time_features", True)
         if not kind:
             return None, ()
-        if series.dates is None:
+        if dates is None:
             raise SeriesError(
                 f"the model was trained with time features, but {series.path} has no dates. "
                 "Fix: give a DataFrame with dates as its index, or a CSV file with a column 'date'"
             )
-        dates = series.dates[rows]
         if kind == "calendar":
             marks = calendar_features(dates, quarter_hours=self.dataset_meta.get("quarter_hours", False))
             return marks, CALENDAR[: marks.shape[1]]

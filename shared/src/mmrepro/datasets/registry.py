@@ -2,7 +2,9 @@
 
 The core's own sets stand in ``catalog.yml`` beside this file; a paper may add ``data-sets.yml`` beside its
 ``model-index.yml``. Files are found below an explicit data root, ``$MMREPRO_DATA_ROOT`` and ``./data``, in the official
-layout or one that the catalog accepts, gzipped or not. A file counts only when the sha256 of its content is right.
+layout or one that the catalog accepts, gzipped or not. A file counts only when the sha256 of its content is right; or,
+for a few that no command can fetch and whose sha256 nobody has published, when its rows and variates are as many as
+published: "unverified".
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_VARIABLE = "MMREPRO_DATA_ROOT"
 _CHUNK = 1 << 20
+State = Literal["ok", "unverified", "wrong", "missing"]
 
 
 class DataNotFoundError(FileNotFoundError):
@@ -42,13 +45,18 @@ class DownloadError(RuntimeError):
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of a data set: its official path, and the content it must have (unpacked)."""
+    """One file of a data set: its official path, and the content it must have (unpacked).
+
+    Where ``sha256`` is not known, ``rows`` and ``variates`` are.
+    """
 
     path: str
-    bytes: int
-    sha256: str
+    bytes: int | None = None
+    sha256: str | None = None
     url: str | None = None
     accepts: tuple[tuple[str, str], ...] = ()  # (sha256, what differs)
+    rows: int | None = None
+    variates: int | None = None
 
     @property
     def name(self) -> str:
@@ -77,10 +85,13 @@ class DataSet:
 
 @dataclass(frozen=True)
 class FileStatus:
-    """What was found of one file; ``path`` holds it when ``state`` is "ok", and is the culprit when it is "wrong"."""
+    """What was found of one file; ``path`` holds it unless ``state`` is "missing", and is the culprit when "wrong".
+
+    "unverified" means: as many rows and variates as published, of a file whose checksum is not known.
+    """
 
     file: DataFile
-    state: Literal["ok", "wrong", "missing"]
+    state: State
     path: Path | None
     detail: str
 
@@ -93,10 +104,15 @@ class DataStatus:
     files: tuple[FileStatus, ...]
 
     @property
-    def state(self) -> Literal["ok", "wrong", "missing"]:
-        """ "ok" when every file is, else "wrong" or "missing"."""
+    def state(self) -> State:
+        """The worst of the files' states: "wrong", "missing", "unverified", "ok"."""
         states = [file.state for file in self.files]
-        return next((state for state in ("wrong", "missing") if state in states), "ok")
+        return next(state for state in ("wrong", "missing", "unverified", "ok") if state in states)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a file is missing that no command can fetch."""
+        return any(file.state == "missing" and file.file.url is None for file in self.files)
 
 
 def names() -> list[str]:
@@ -163,11 +179,12 @@ def download(name: str, data_root: str | Path | None = None, console: Console | 
     console = console or Console(stderr=True)
     data = get(name)
     for item in status(name, data_root).files:
-        if item.state == "ok":
-            console.print(f"{item.file.name}: already there, {item.path}", soft_wrap=True, highlight=False)
+        if item.state in ("ok", "unverified"):
+            there = item.detail if item.state == "unverified" else f"already there, {item.path}"
+            console.print(f"{item.file.name}: {there}", soft_wrap=True, highlight=False)
             continue
         if item.file.url is None:
-            raise DataNotFoundError(f"{item.file.name} of {data.name} is missing. Fix: {_how_to_get(data, item.file)}")
+            raise DataNotFoundError(f"{item.detail} Fix: {_how_to_get(data, item.file)}")
         target = data_roots(data_root)[0] / item.file.path
         console.print(
             f"{data.title}\n  from {item.file.url}\n"
@@ -216,23 +233,56 @@ def _file_status(data: DataSet, file: DataFile, data_root: str | Path | None) ->
     for path in (path for root in roots for path in candidates(data, file, root)):
         if not path.is_file():
             continue
-        try:
-            found = digest(path)
-        except DataCorruptError as fault:
-            wrong = wrong or FileStatus(file, "wrong", path, str(fault))
-            continue
-        if found in file.digests:
-            return FileStatus(file, "ok", path, dict(file.accepts).get(found, ""))
-        detail = (
-            f"{path} is not the published {file.name} of {data.name}: "
-            f"sha256 {found} ({path.stat().st_size} bytes), expected {file.sha256} ({file.bytes} bytes unpacked)."
-        )
-        wrong = wrong or FileStatus(file, "wrong", path, detail)
+        found = _examine(data, file, path)
+        if found.state != "wrong":
+            return found
+        wrong = wrong or found
     searched = ", ".join(str(root / file.path) for root in roots)
     missing = (
         f"{file.name} of {data.name} was not found; searched {searched} (and the same gzipped or in a flat folder)."
     )
     return wrong or FileStatus(file, "missing", None, missing)
+
+
+def _examine(data: DataSet, file: DataFile, path: Path) -> FileStatus:
+    """Compare the content of a file that is there with what is published of it."""
+    try:
+        if file.sha256 is None:
+            return _examine_size(data, file, path)
+        found = digest(path)
+    except DataCorruptError as fault:
+        return FileStatus(file, "wrong", path, str(fault))
+    if found in file.digests:
+        return FileStatus(file, "ok", path, dict(file.accepts).get(found, ""))
+    detail = (
+        f"{path} is not the published {file.name} of {data.name}: "
+        f"sha256 {found} ({path.stat().st_size} bytes), expected {file.sha256} ({file.bytes} bytes unpacked)."
+    )
+    return FileStatus(file, "wrong", path, detail)
+
+
+def _examine_size(data: DataSet, file: DataFile, path: Path) -> FileStatus:
+    facts = path.stat()
+    rows, variates = _size(path, facts.st_size, facts.st_mtime_ns)
+    here = f"{rows:,} rows and {variates:,} variates"
+    if (rows, variates) == (file.rows, file.variates):
+        detail = f"{path} has {here}, as published; no checksum is known, so the values are unverified"
+        return FileStatus(file, "unverified", path, detail)
+    detail = (
+        f"{path} is not the published {file.name} of {data.name}: it has {here}, "
+        f"expected {file.rows:,} rows and {file.variates:,} variates."
+    )
+    return FileStatus(file, "wrong", path, detail)
+
+
+@lru_cache(maxsize=64)
+def _size(path: Path, _size: int, _modified: int) -> tuple[int, int]:
+    from mmrepro.datasets.table_size import table_size  # numpy, which listing the sets does without
+
+    try:
+        return table_size(path)
+    except ValueError as fault:
+        raise DataCorruptError(f"{path} cannot be read ({fault}).") from fault
 
 
 def _fetch(file: DataFile, target: Path, console: Console) -> None:
@@ -337,23 +387,30 @@ def _read_catalog(path: Path) -> Iterator[DataSet]:
     import yaml
 
     for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-        files = tuple(
-            DataFile(
-                path=item["path"],
-                bytes=item["bytes"],
-                sha256=item["sha256"],
-                url=item.get("url"),
-                accepts=tuple((other["sha256"], other["note"]) for other in item.get("accepts", ())),
-            )
-            for item in entry["files"]
-        )
         yield DataSet(
             name=name,
             title=entry["title"],
-            files=files,
+            files=tuple(_read_file(path, name, item) for item in entry["files"]),
             folders=tuple(entry.get("folders", ())),
             licence=entry["licence"],
             homepage=entry["homepage"],
             citation=entry["citation"],
             instructions=entry.get("instructions", ""),
         )
+
+
+def _read_file(catalog: Path, data: str, item: dict) -> DataFile:
+    if not ({"bytes", "sha256"} <= set(item) or {"rows", "variates"} <= set(item)):
+        raise ValueError(
+            f"{catalog}: {item['path']} of {data!r} can be checked by nothing. "
+            "Fix: give bytes and sha256, or rows and variates where no checksum is published"
+        )
+    return DataFile(
+        path=item["path"],
+        bytes=item.get("bytes"),
+        sha256=item.get("sha256"),
+        url=item.get("url"),
+        accepts=tuple((other["sha256"], other["note"]) for other in item.get("accepts", ())),
+        rows=item.get("rows"),
+        variates=item.get("variates"),
+    )

@@ -39,18 +39,22 @@ FEATURES_BY_FREQ: dict[str, tuple[str, ...]] = {
 }
 """Names of the features by the letter of the sampling frequency."""
 
+# What pandas calls the same: the letters of pandas 2.2 and later, starts and ends of calendar periods
+_SPELLINGS = {"ME": "m", "MS": "m", "BME": "m", "BMS": "m", "QE": "q", "QS": "q", "BQE": "q", "BQS": "q"}
+
 
 def feature_names(freq: str) -> tuple[str, ...]:
-    """Return the names of the features for a frequency such as ``h``, ``15min`` or ``d``.
+    """Return the names of the features for a frequency such as ``h``, ``15min``, ``d``, ``W-SUN`` or ``ME``.
 
     Raises:
         ValueError: the frequency is not known.
     """
-    letter = freq.lower().lstrip("0123456789")
+    letter = freq.lstrip("0123456789").partition("-")[0]
+    letter = _SPELLINGS.get(letter, letter.lower())  # "ms" would be milliseconds, so these keep their case
     try:
         return FEATURES_BY_FREQ[letter]
     except KeyError:
-        known = ", ".join(FEATURES_BY_FREQ)
+        known = ", ".join([*FEATURES_BY_FREQ, *_SPELLINGS])
         raise ValueError(
             f"freq={freq!r} is not known. Fix: use one of {known}, with a number before it or not"
         ) from None

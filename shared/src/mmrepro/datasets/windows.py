@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmrepro.datasets import registry
+from mmrepro.datasets.partial_variates import PartialVariates
 from mmrepro.datasets.series import Series, SeriesError, SeriesWarning, read_csv
 from mmrepro.datasets.time_features import calendar_features, time_features
 
@@ -39,7 +40,7 @@ class WindowDataset(Dataset, ABC):
 
     A window is a dict: ``inputs`` (L, N), ``marks`` (L, M) or None, ``targets`` (S, N), all float32, with L ``seq_len``
     and S ``pred_len``. ``__getitems__`` returns a finished batch with an axis B in front; use it with
-    ``collate_fn=dict(type='identity_collate')``.
+    ``collate_fn=dict(type='identity_collate')``. Only a batch draws variates; a single window has all that are kept.
 
     Args:
         split: "train", "val" or "test".
@@ -51,7 +52,11 @@ class WindowDataset(Dataset, ABC):
         freq: frequency of the time features (the published runs use "h" for every set).
         time_features: True: floats in [-0.5, 0.5]; "calendar": integers; False: no marks.
         scale: scale each variate by the training rows' mean and standard deviation.
-        variates: keep only these columns, by name or position, in this order.
+        variates: keep only these columns, by name or position, in this order: a data set of these alone. Or a dict of
+            ``PartialVariates``: train on ``dict(first=27)``, or in each batch on ``dict(random=27)`` of all; the
+            columns and the scaler in ``metainfo`` are then those of the whole series, which the model is to forecast.
+            What draws is for the training split alone.
+        future_marks: give ``future_marks`` (S, M) too, the time features of the steps to forecast; None without marks.
         date_column, date_format, encoding: how to read a CSV file, see ``series.read_csv``.
 
     Raises:
@@ -77,7 +82,8 @@ class WindowDataset(Dataset, ABC):
         freq: str = "h",
         time_features: bool | Literal["calendar"] = True,
         scale: bool = True,
-        variates: Sequence[str | int] | None = None,
+        variates: Sequence[str | int] | Mapping[str, int | bool] | None = None,
+        future_marks: bool = False,
         date_column: str | None = "date",
         date_format: str | None = None,
         encoding: str = "utf-8",
@@ -92,22 +98,31 @@ class WindowDataset(Dataset, ABC):
         self.features, self.target, self.freq = features, target, freq
         self.time_features = time_features
         self.date_column, self.date_format, self.encoding = date_column, date_format, encoding
+        self.future_marks = future_marks
+        self.partial = PartialVariates.of(variates) if isinstance(variates, Mapping) else None
+        if self.partial:
+            self._check_partial()
 
-        series = self._choose_columns(self.read(), variates)
+        series = self._choose_columns(self.read(), None if self.partial else variates)
         if self.time_features and series.dates is None:
             raise SeriesError(f"{series.path} has no dates. Fix: set time_features=False")
         train = slice(*self._checked_borders(series, "train"))
         start, stop = self._checked_borders(series, split)
-        self.mean, self.std = _scaler(series.values[train], series) if scale else _no_scaler(series)
-        self.columns = series.columns
+        mean, std = _scaler(series.values[train], series) if scale else _no_scaler(series)
+        self._of_all = {"columns": list(series.columns), "mean": mean.tolist(), "std": std.tolist()}
+        kept = self._kept(series)
+        self.columns, self.mean, self.std = series.columns[kept], mean[kept], std[kept]
         self.dates = None if series.dates is None else series.dates[start:stop]
 
-        values = self.fill((series.values[start:stop] - self.mean) / self.std)
+        values = self.fill((series.values[start:stop, kept] - self.mean) / self.std)
         self.values = torch.from_numpy(values.astype(np.float32))  # (T, V)
         self.marks = self._marks()  # (T, M) or None
-        # Views: (W, L + S, V) and (W, L, M)
+        # Views: (W, L + S, V), and (W, L, M) or (W, L + S, M)
         self._windows = self.values.unfold(0, seq_len + pred_len, 1).transpose(1, 2)
-        self._mark_windows = None if self.marks is None else self.marks.unfold(0, seq_len, 1).transpose(1, 2)
+        self._mark_windows = None
+        if self.marks is not None:
+            length = seq_len + (pred_len if future_marks else 0)
+            self._mark_windows = self.marks.unfold(0, length, 1).transpose(1, 2)[: len(self._windows)]
         self._outputs = slice(-1, None) if features == "MS" else slice(None)
 
     @abstractmethod
@@ -133,12 +148,16 @@ class WindowDataset(Dataset, ABC):
 
     @property
     def metainfo(self) -> dict:
-        """What a forecast needs to know of the data, in plain types: columns, scaler, time features, lengths."""
+        """What a forecast needs to know of the data, in plain types: columns, scaler, time features, lengths.
+
+        ``trained_columns`` are those that the windows hold. With partial variates, ``columns``, ``mean`` and ``std``
+        are of all variates, and ``variates`` says which option chose.
+        """
         return {
             "data": self.data or (str(self.file) if self.file else type(self).__name__),
-            "columns": list(self.columns),
-            "mean": self.mean.tolist(),
-            "std": self.std.tolist(),
+            **self._of_all,
+            "trained_columns": list(self.columns),
+            "variates": self.partial.option if self.partial else None,
             "freq": self.freq,
             "time_features": self.time_features,
             "quarter_hours": self.quarter_hours,
@@ -155,12 +174,21 @@ class WindowDataset(Dataset, ABC):
         return self._cut(self._windows[index], None if self._mark_windows is None else self._mark_windows[index])
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor | None]:
-        """Return the windows at ``indices`` as one batch."""
-        return self[indices]
+        """Return the windows at ``indices`` as one batch, with the variates that it draws."""
+        batch = self[indices]
+        if self.partial and self.partial.draws:
+            drawn = torch.tensor(self.partial.draw(len(self.columns)))
+            batch |= {name: batch[name].index_select(-1, drawn) for name in ("inputs", "targets")}
+        return batch
 
     def _cut(self, window: Tensor, marks: Tensor | None) -> dict[str, Tensor | None]:
         known, future = window[..., : self.seq_len, :], window[..., self.seq_len :, self._outputs]
-        return {"inputs": known, "marks": marks, "targets": future}
+        cut = {"inputs": known, "marks": marks, "targets": future}
+        if self.future_marks:
+            cut["future_marks"] = None
+            if marks is not None:
+                cut["marks"], cut["future_marks"] = marks[..., : self.seq_len, :], marks[..., self.seq_len :, :]
+        return cut
 
     def _marks(self) -> Tensor | None:
         if not self.time_features:
@@ -193,6 +221,43 @@ class WindowDataset(Dataset, ABC):
         if self.features == "MS" and columns[-1] != self.target:
             raise ValueError(f"variates must end with the target {self.target!r} when features='MS'")
         return series.select(columns)
+
+    def _check_partial(self) -> None:
+        """Complain of what makes no sense whatever the file is.
+
+        Raises:
+            ValueError: the combination has no meaning.
+        """
+        option = f"variates={self.partial.option!r}"
+        if self.features == "S":
+            raise ValueError(f"features='S' reads the target alone: leave {option} out")
+        if self.partial.draws and self.features == "MS":
+            raise ValueError(
+                f"{option} draws the variates of each batch, but features='MS' needs the target in the last place. "
+                "Fix: use features='M'"
+            )
+        if self.partial.draws and self.split != "train":
+            raise ValueError(
+                f"{option} draws the variates of each batch, which is for training: the {self.split} split must give "
+                "the same numbers every time. Fix: leave variates out of its data set (all are used), or give first"
+            )
+
+    def _kept(self, series: Series) -> slice:
+        """Return the positions of the variates in the windows."""
+        if self.partial is None:
+            return slice(None)
+        n_variates = len(series.columns)
+        try:
+            kept = self.partial.kept(n_variates)
+        except ValueError as fault:
+            raise SeriesError(f"{series.path}: {fault}") from fault
+        if self.features == "MS" and kept.stop != n_variates:
+            raise ValueError(
+                f"variates={self.partial.option!r} keeps the positions {kept.start} to {kept.stop - 1} of {n_variates}"
+                f", but features='MS' needs the target {self.target!r}, which is the last. "
+                f"Fix: choose the variates by name, the target last: variates=['...', {self.target!r}]"
+            )
+        return kept
 
     def _checked_borders(self, series: Series, split: Split) -> tuple[int, int]:
         n_rows, needed = len(series.values), self.seq_len + self.pred_len

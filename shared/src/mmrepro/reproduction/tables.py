@@ -155,17 +155,61 @@ def parity_markdown(paper: str) -> str:
 
 
 def benchmarks_markdown(paper: str) -> str:
-    """Return the table of the package's ``benchmarks.json``."""
+    """Return the tables of the package's ``benchmarks.json``: pairs of calls, steps and their memory, programs."""
     file = papers.root(paper) / BENCHMARKS
     if not file.is_file():
         return f"Speed: {NOTHING}."
     measured = json.loads(file.read_text(encoding="utf-8"))
-    lines = ["| what | ours (ms) | reference (ms) | speed-up |", "| --- | --- | --- | --- |"]
-    for name, one in measured["results"].items():
-        lines.append(f"| {name} | {one['ours_ms']:.3g} | {one['reference_ms']:.3g} | {one['speed_up']:.2f} × |")
+    parts = [
+        _pairs_table(measured["results"]),
+        _steps_table(measured.get("steps", {})),
+        _programs_table(measured.get("programs", {})),
+    ]
     torch = measured["versions"].get("torch", "?")
-    lines += ["", f"{measured['hardware']}, {measured['threads']} threads, torch {torch}, {measured['date'][:10]}."]
-    return "\n".join(lines)
+    circumstances = f"{measured['hardware']}, {measured['threads']} threads, torch {torch}, {measured['date'][:10]}."
+    return "\n\n".join([*("\n".join(lines) for lines in parts if lines), circumstances])
+
+
+def _pairs_table(results: dict) -> list[str]:
+    lines = [
+        f"| {name} | {one['ours_ms']:.3g} | {one['reference_ms']:.3g} | {one['speed_up']:.2f} × |"
+        for name, one in results.items()
+    ]
+    return lines and ["| what | ours (ms) | reference (ms) | speed-up |", "| --- | --- | --- | --- |", *lines]
+
+
+def _steps_table(steps: dict) -> list[str]:
+    """Return a line for each way to do a step, with its share of the reference's time and memory."""
+    lines = []
+    for name, ways in steps.items():
+        for label, one in ways.items():
+            cells = [f"{one['cpu_ms']:,.0f}", f"{one['peak_mib']:,.0f}", "", ""]
+            if label != "reference":
+                cells[2:] = [f"{one[key] / ways['reference'][key]:.2f}" for key in ("cpu_ms", "peak_mib")]
+            lines.append(f"| {name} | {label} | {' | '.join(cells)} |")
+    header = "| what | whose | CPU time (ms) | peak memory (MiB) | of reference's time | of its memory |"
+    return lines and [header, "| --- | --- | --- | --- | --- | --- |", *lines]
+
+
+def _programs_table(programs: dict) -> list[str]:
+    """Return a line for each program: CPU time in all and per epoch, their share of the reference's, what came out."""
+    lines = []
+    for name, sides in programs.items():
+        for label, one in sides.items():
+            other = sides["reference"]
+            cells = [f"{one['cpu_s']:.1f}", "" if one is other else f"{one['cpu_s'] / other['cpu_s']:.2f}"]
+            epoch, others_epoch = _per_epoch(one), _per_epoch(other)
+            cells.append(f"{epoch:.2f}" if epoch else "")
+            cells.append(f"{epoch / others_epoch:.2f}" if epoch and others_epoch and one is not other else "")
+            found = ", ".join(f"{key} {value:.4g}" for key, value in one["metrics"].items())
+            lines.append(f"| {name} | {label} | {' | '.join(cells)} | {found} |")
+    header = "| what | whose | CPU time (s) | of reference's | per epoch (s) | of reference's | result |"
+    return lines and [header, "| --- | --- | --- | --- | --- | --- | --- |", *lines]
+
+
+def _per_epoch(one: dict) -> float | None:
+    epochs = one["metrics"].get("epochs")
+    return one["cpu_s"] / epochs if epochs else None
 
 
 def zoo_page(paper: str) -> str:

@@ -171,9 +171,9 @@ def _train(row: Row, settings: Settings, seed: int | None) -> Entry:
 
 def _require_data(row: Row, settings: Settings) -> None:
     missing = [name for name in row.data if registry.status(name, settings.data_root).state == "missing"]
-    for name in missing if settings.download else ():
-        registry.download(name, settings.data_root)
     try:
+        for name in missing if settings.download else ():
+            registry.download(name, settings.data_root)
         for name in row.data:
             registry.locate(name, settings.data_root)
     except registry.DataNotFoundError as reason:

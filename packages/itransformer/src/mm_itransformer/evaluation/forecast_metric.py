@@ -7,15 +7,15 @@ from typing import Any
 
 import torch
 from mmengine import dist
-from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 from torch import Tensor
 
 from mm_itransformer.evaluation.errors import SUMS, window_sums
+from mm_itransformer.evaluation.window_metric import WindowMetric
 
 
 @METRICS.register_module()
-class ForecastMetric(BaseMetric):
+class ForecastMetric(WindowMetric):
     """Mean errors over all windows, steps and variates, beside those of repeating the last observed value.
 
     Only a few sums per window are kept, in float64, so the result depends on neither the batch size nor the number of
@@ -33,8 +33,6 @@ class ForecastMetric(BaseMetric):
         ValueError: ``drop_last_batch`` together with ``by_step`` or ``by_variate``.
     """
 
-    default_prefix = ""  # none, and mmengine does not warn of it
-
     def __init__(
         self,
         drop_last_batch: int | None = None,
@@ -49,51 +47,37 @@ class ForecastMetric(BaseMetric):
         self.by_step = by_step
         self.by_variate = by_variate
         self._details: Tensor | None = None
-        self._shape = (0, 0)  # steps and variates of a window
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add a batch of the model's ``predict`` output: ``forecast`` and ``target`` (S, V), ``last`` (V,)."""
-        forecast, target, last = (torch.stack([s[k] for s in data_samples]) for k in ("forecast", "target", "last"))
-        self._shape = tuple(target.shape[1:])
-        baseline = window_sums(last[:, None].expand_as(target), target)
-        self.results.append(torch.cat([window_sums(forecast, target), baseline[:, :2]], dim=1))
+        super().process(data_batch, data_samples)
         if self.by_step or self.by_variate:
+            forecast, target = (torch.stack([s[key] for s in data_samples]) for key in ("forecast", "target"))
             error = forecast.double() - target.double()
             sums = torch.stack([(error**2).sum(0), error.abs().sum(0)])
             self._details = sums if self._details is None else self._details + sums
 
-    def evaluate(self, size: int) -> dict[str, float | list[float]]:
-        """Return the errors over the windows of all processes.
+    def rows(self, data_samples: Sequence[dict]) -> Tensor:
+        """Return the four sums of each window, two of the repeated last value, and its steps and variates (B, 8)."""
+        forecast, target, last = (torch.stack([s[k] for s in data_samples]) for k in ("forecast", "target", "last"))
+        baseline = window_sums(last[:, None].expand_as(target), target)
+        shapes = baseline.new_tensor(target.shape[1:]).expand(len(target), 2)
+        return torch.cat([window_sums(forecast, target), baseline[:, :2], shapes], dim=1)
 
-        Args:
-            size: number of windows in the data set.
+    def compute_metrics(self, results: Tensor) -> dict[str, float | list[float]]:
+        """Turn the rows of all windows (W, 8) into the mean errors.
 
         Raises:
-            ValueError: no window was evaluated, or more than the data set has, or ``drop_last_batch`` leaves none.
+            ValueError: ``drop_last_batch`` leaves no window.
         """
-        sums = self._gather_in_order()
-        if len(sums) > size:
-            raise ValueError(
-                f"{len(sums)} windows were evaluated, but the data set has {size}: the sampler fills up the last round "
-                "of processes with repeats. Set sampler=dict(type='DefaultSampler', shuffle=False, round_up=False)"
-            )
-        self.results.clear()
         details, self._details = self._details, None
-        if self.drop_last_batch:
-            sums = sums[: len(sums) // self.drop_last_batch * self.drop_last_batch]
-        if not len(sums):
-            raise ValueError("no window was evaluated: the data set, or what drop_last_batch leaves of it, is empty")
-        metrics = self.compute_metrics(sums)
-        if self.by_step or self.by_variate:
-            metrics |= self._details_of(details, sums)
-        return {f"{self.prefix}/{k}" if self.prefix else k: v for k, v in metrics.items()}
-
-    def compute_metrics(self, results: Tensor) -> dict[str, float]:
-        """Turn the sums of each window (W, 6) into the mean errors."""
-        steps, variates = self._shape
-        means = (results.sum(0) / (len(results) * steps * variates)).tolist()
+        windows = len(results) // (self.drop_last_batch or 1) * (self.drop_last_batch or 1)
+        if not windows:
+            raise ValueError("no window is counted: drop_last_batch leaves nothing of the data set")
+        sums, (steps, variates) = results[:windows, :-2], (int(size) for size in results[0, -2:])
+        means = (sums.sum(0) / (windows * steps * variates)).tolist()
         squared, absolute, relative, relative_squared = means[: len(SUMS)]
-        return {
+        metrics = {
             "mse": squared,
             "mae": absolute,
             "rmse": squared**0.5,
@@ -101,32 +85,17 @@ class ForecastMetric(BaseMetric):
             "mspe": relative_squared,
             "baseline_mse": means[-2],
             "baseline_mae": means[-1],
-            "windows": len(results),
+            "windows": windows,
         }
+        if self.by_step or self.by_variate:
+            own = sums.new_zeros(2, steps, variates) if details is None else details.to(sums.device)
+            metrics |= self._details_of(own, windows)
+        return metrics
 
-    def _gather_in_order(self) -> Tensor:
-        """Return the sums of all windows (W, 6) in the data set's order, the same on every process.
-
-        mmengine's sampler deals windows out in turn: process ``r`` of ``n`` has ``r``, ``r + n``, ``r + 2n``, ...
-        """
-        own = torch.cat(self.results) if self.results else torch.zeros(0, len(SUMS) + 2, dtype=torch.float64)
-        rank, processes = dist.get_rank(), dist.get_world_size()
-        if processes == 1:
-            return own
-        own = own.to(dist.get_comm_device(dist.get_default_group()))
-        facts = torch.stack(dist.all_gather(torch.tensor([len(own), *self._shape], device=own.device)))
-        counts, self._shape = facts[:, 0], tuple(facts[:, 1:].amax(0).tolist())
-        rounds = torch.arange(int(counts.max()), device=own.device)
-        everything = own.new_zeros(len(rounds), processes, own.shape[1])
-        everything[: len(own), rank] = own
-        dist.all_reduce(everything)
-        return everything[rounds[:, None] < counts]
-
-    def _details_of(self, details: Tensor | None, sums: Tensor) -> dict[str, list[float]]:
+    def _details_of(self, own: Tensor, windows: int) -> dict[str, list[float]]:
         """Turn one process's sums over windows (2, S, V) into lists by step and by variate over all processes."""
-        details = sums.new_zeros(2, *self._shape) if details is None else details.to(sums.device)
-        dist.all_reduce(details)
-        mse, mae = details / len(sums)
+        dist.all_reduce(own)
+        mse, mae = own / windows
         by_step = {"mse_by_step": mse.mean(1).tolist(), "mae_by_step": mae.mean(1).tolist()} if self.by_step else {}
         by_variate = {"mse_by_variate": mse.mean(0).tolist(), "mae_by_variate": mae.mean(0).tolist()}
         return by_step | (by_variate if self.by_variate else {})

@@ -13,6 +13,8 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mm_itransformer.models.cpu import Dropout, Linear
+
 
 class FeedForward(nn.Module):
     """Two linear layers with an activation between them, dropout after each.
@@ -30,9 +32,9 @@ class FeedForward(nn.Module):
         if activation not in activations:
             raise ValueError(f"activation={activation!r} is not one of {sorted(activations)}")
         self.activation = activations[activation]
-        self.fc1 = nn.Linear(d_model, d_ff)
-        self.fc2 = nn.Linear(d_ff, d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.fc1 = Linear(d_model, d_ff)
+        self.fc2 = Linear(d_ff, d_model)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Transform each of the ``tokens`` (B, N, C) by itself."""
@@ -53,7 +55,7 @@ class InvertedEncoderLayer(nn.Module):
         self.ffn = FeedForward(d_model, d_ff, dropout, activation)
         self.norm1 = nn.LayerNorm(d_model)
         self.norm2 = nn.LayerNorm(d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor, keep: int | None = None, need_map: bool = False) -> tuple[Tensor, Tensor | None]:
         """Return the first ``keep`` transformed ``tokens`` (B, keep, C), and the attention map (B, h, N, N) or None."""

@@ -15,8 +15,10 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from mm_itransformer.models.attention_settings import attention_settings, gives_map
 from mm_itransformer.models.encoder import InvertedEncoder
 from mm_itransformer.models.tokens import ForecastHead, InvertedEmbedding
+from mm_itransformer.models.window_norm import normalise_windows
 
 
 @MODELS.register_module()
@@ -43,6 +45,7 @@ class ITransformer(BaseModel):
 
     Attributes:
         settings: the arguments that a checkpoint must agree with.
+        has_maps: whether the attention says which token attends to which, so that maps can be asked for.
     """
 
     def __init__(
@@ -66,11 +69,16 @@ class ITransformer(BaseModel):
         if features not in ("M", "S", "MS"):
             raise ValueError(f"features={features!r} is not one of 'M', 'S', 'MS'")
         d_ff = d_ff or 4 * d_model
+        attention = dict(attention or {"type": "FullAttention"})
         self.seq_len = seq_len
         self.pred_len = pred_len
         self.use_norm = use_norm
         self.features = features
-        # What a checkpoint must agree with; heads, use_norm, activation and features do not show in the weights.
+        self.embedding = InvertedEmbedding(seq_len, d_model, dropout)
+        self.backbone = InvertedEncoder(d_model, d_ff, n_heads, e_layers, dropout, activation, attention, with_cp)
+        self.head = ForecastHead(d_model, pred_len)
+        self.has_maps = gives_map(attention)
+        # What a checkpoint must agree with; only the sizes show in the weights, and of the attention not all.
         self.settings = {
             "seq_len": seq_len,
             "pred_len": pred_len,
@@ -81,19 +89,8 @@ class ITransformer(BaseModel):
             "use_norm": bool(use_norm),
             "activation": activation,
             "features": features,
+            "attention": attention_settings(attention),
         }
-        self.embedding = InvertedEmbedding(seq_len, d_model, dropout)
-        self.backbone = InvertedEncoder(
-            d_model,
-            d_ff,
-            n_heads,
-            e_layers,
-            dropout,
-            activation,
-            attention or {"type": "FullAttention"},
-            with_cp,
-        )
-        self.head = ForecastHead(d_model, pred_len)
 
     def forward(
         self,
@@ -114,6 +111,9 @@ class ITransformer(BaseModel):
 
         Returns:
             ``tensor``: the forecast (B, S, V). ``loss``: a dict with ``loss_mse``. ``predict``: see :meth:`predict`.
+
+        Raises:
+            ValueError: lengths do not fit the model, or maps are asked of an attention that has none.
         """
         if inputs.ndim != 3 or inputs.shape[1] != self.seq_len:
             raise ValueError(
@@ -167,11 +167,13 @@ class ITransformer(BaseModel):
         self, inputs: Tensor, marks: Tensor | None = None, need_maps: bool = False
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """Return the forecast (B, S, V) and the attention maps (B, h, V+M, V+M), one per layer, or none."""
+        if need_maps and not self.has_maps:
+            raise ValueError(
+                f"{self.settings['attention']['type']} does not say which token attends to which, so there are no "
+                "attention maps. Fix: set with_attention=False"
+            )
         if self.use_norm:
-            mean = inputs.mean(1, keepdim=True).detach()
-            inputs = inputs - mean
-            deviation = torch.sqrt(inputs.var(1, keepdim=True, unbiased=False) + 1e-5)
-            inputs = inputs / deviation
+            inputs, mean, deviation = normalise_windows(inputs)
         tokens = self.embedding(inputs, marks)
         tokens, maps = self.backbone(tokens, keep=inputs.shape[2], need_maps=need_maps)
         forecast = self.head(tokens)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mm_itransformer.models.cpu import Dropout, Linear
+
 
 class InvertedEmbedding(nn.Module):
     """Embed each series as one token; covariates such as time features become tokens of their own, by the same weights.
@@ -21,13 +23,15 @@ class InvertedEmbedding(nn.Module):
 
     def __init__(self, seq_len: int, d_model: int, dropout: float = 0.1):
         super().__init__()
-        self.proj = nn.Linear(seq_len, d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.proj = Linear(seq_len, d_model)
+        self.dropout = Dropout(dropout)
 
     def forward(self, inputs: Tensor, marks: Tensor | None = None) -> Tensor:
         """Turn ``inputs`` (B, T, V) and ``marks`` (B, T, M) into tokens (B, V+M, C)."""
-        series = inputs if marks is None else torch.cat([inputs, marks.to(inputs.dtype)], dim=-1)
-        return self.dropout(self.proj(series.transpose(1, 2)))
+        series = inputs.transpose(1, 2)
+        if marks is not None:
+            series = torch.cat([series, marks.to(inputs.dtype).transpose(1, 2)], dim=1)
+        return self.dropout(self.proj(series))
 
 
 class ForecastHead(nn.Module):
@@ -40,7 +44,7 @@ class ForecastHead(nn.Module):
 
     def __init__(self, d_model: int, pred_len: int):
         super().__init__()
-        self.proj = nn.Linear(d_model, pred_len)
+        self.proj = Linear(d_model, pred_len)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Turn ``tokens`` (B, V, C) into series (B, S, V)."""

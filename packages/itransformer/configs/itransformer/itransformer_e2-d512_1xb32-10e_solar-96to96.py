@@ -1,0 +1,13 @@
+# iTransformer (arXiv 2310.06625), long-term forecasting, Solar-Energy, 96 steps in, 96 out: MSE 0.203, MAE 0.237.
+# Cost: about 5 hours on one CPU core (estimated from its multiply-accumulates).
+#
+#   mim train mmrepro-itransformer itransformer_e2-d512_1xb32-10e_solar-96to96.py
+_base_ = [
+    "../_base_/models/itransformer.py",
+    "../_base_/datasets/solar.py",
+    "../_base_/schedules/adam_halving_10e.py",
+    "../_base_/default_runtime.py",
+]
+
+model = dict(d_model=512, d_ff=512)
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
