@@ -121,6 +121,19 @@ def test_array_without_time_features_is_indexed_by_row(checkpoint, table):
     assert forecast.attention is None
 
 
+def test_what_training_took_for_missing_is_filled_in_the_history_too(checkpoint, table, tmp_path):
+    cleaned = torch.load(checkpoint, weights_only=True)
+    cleaned["meta"]["dataset_meta"]["missing_values"] = [-9999.0]
+    torch.save(cleaned, tmp_path / "cleaned.pth")
+    broken, filled = table.copy(), table.copy()
+    broken.iloc[-5, 0] = -9999.0
+    filled.iloc[-5, 0] = table.iloc[-6, 0]
+    inferencer = ITransformerInferencer(config(), tmp_path / "cleaned.pth")
+    with pytest.warns(SeriesWarning, match="-9999"):
+        forecast = inferencer(broken)["predictions"][0]
+    pd.testing.assert_frame_equal(forecast.values, inferencer(filled)["predictions"][0].values)
+
+
 def test_official_file_works_and_says_that_it_knows_no_scaler(official, table):
     with pytest.warns(UserWarning, match="does not say how its training data was scaled"):
         forecast = ITransformerInferencer(config(), official, device="cpu")(table)["predictions"][0]

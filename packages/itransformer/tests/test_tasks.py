@@ -282,6 +282,17 @@ def test_incomplete_files_are_refused_by_their_keys(task):
         assert key.replace("projection.", "head.proj.", key.startswith("projection.")) in str(caught.value)
 
 
+def test_a_checkpoint_of_another_task_is_refused_although_its_weights_fit():
+    imputer, forecaster = build("imputation"), ITransformer(**SMALL, pred_len=SMALL["seq_len"])
+    for model, other, words in (
+        (imputer, forecaster, "task: forecast in the file, imputation in the config"),
+        (forecaster, imputer, "task: imputation in the file, forecast in the config"),
+    ):
+        checkpoint = {"state_dict": other.state_dict(), "meta": {"model": other.settings}}
+        with pytest.raises(CheckpointMismatchError, match=f"{words}. Fix: set model.type"):
+            load_strictly(model, checkpoint)
+
+
 @every_task
 def test_the_tool_converts_files_of_a_named_task_and_back(task, tmp_path):
     official = official_state(task)

@@ -150,7 +150,7 @@ def _rules(state: Mapping[str, Tensor], head: str = "projector") -> KeyRules:
     """Return the rules for a state dict in either layout."""
     if baseline_checkpoint.is_baseline(state):
         return baseline_checkpoint.rules_of(state)
-    if not is_official(state) and task_checkpoint.is_task_state(state):
+    if task_checkpoint.is_task_state(state) or any(key.startswith("projection.") for key in state):
         head = "projection"
     return _inverted_rules(_is_lsh(state), head)
 
@@ -212,7 +212,12 @@ def require_same_model(model: nn.Module, checkpoint: Mapping[str, Any], ignore: 
     if is_baseline != baseline_wanted:
         line = f"{families[is_baseline]} in the file, {families[baseline_wanted]} in the config. Fix: set model.type"
         raise CheckpointMismatchError(source, {"it holds another kind of model": [line]})
-    found = infer_config(state)["model"] | meta_of(checkpoint).get("model", {})
+    stored = meta_of(checkpoint).get("model", {})
+    tasks = [settings.get("task", "forecast") for settings in (stored or model.settings, model.settings)]
+    if tasks[0] != tasks[1]:
+        line = f"task: {tasks[0]} in the file, {tasks[1]} in the config. Fix: set model.type"
+        raise CheckpointMismatchError(source, {"it was trained for another task": [line]})
+    found = infer_config(state)["model"] | stored
     wanted = model.settings
     lines = [
         f"{name}: {found[name]} in the file, {wanted[name]} in the config. Fix: set model.{name}={found[name]!r}"

@@ -16,9 +16,10 @@ from mm_itransformer.checkpoint import require_same_model
 class ITransformerCheckpointHook(Hook):
     """Name what differs when a checkpoint does not belong to the config's model: lengths, width, depth, heads.
 
-    Lengths, width and depth show in the shapes of the weights. The number of heads, ``use_norm``, the activation and
-    ``features`` do not, so a wrong one would give wrong forecasts without an error: every checkpoint of ours carries
-    them, and this hook compares. Official files do not say them; the config's are taken then.
+    Lengths, width and depth show in the shapes of the weights. The number of heads, ``use_norm``, the activation, the
+    attention's type and arguments and ``features`` do not, so a wrong one would give wrong forecasts without an error:
+    every checkpoint of ours carries them, and this hook compares. Official files do not say them; the config's are
+    taken then.
 
     Args:
         ignore: settings that may differ, such as ``pred_len`` when a model is fine-tuned for another horizon (with

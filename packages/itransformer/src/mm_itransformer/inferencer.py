@@ -20,6 +20,7 @@ from mmengine.registry import DATASETS, INFERENCERS
 from mm_itransformer.checkpoint import load_strictly, meta_of, require_same_time_features
 from mm_itransformer.forecasting import Forecast, choose_scaler, first_row, to_series
 from mmrepro import papers
+from mmrepro.datasets.missing_values import fill_missing
 from mmrepro.datasets.series import Series, SeriesError, future_dates
 from mmrepro.datasets.time_features import calendar_features, feature_names, time_features
 
@@ -109,6 +110,7 @@ class ITransformerInferencer(BaseInferencer):
         """Yield for each input what :meth:`forward` needs; inputs may differ in their number of variates."""
         for source in inputs:
             series = to_series(source, self.dataset_meta.get("columns"), **(self._reading | reading))
+            series = fill_missing(series, self.dataset_meta.get("missing_values", ()))
             row = first_row(series, start, self.model.seq_len, freq)
             series, mean, std = choose_scaler(series, self.dataset_meta, fit_scaler, row)
             yield {
@@ -128,7 +130,7 @@ class ITransformerInferencer(BaseInferencer):
         """
         series, mean, std, row = inputs["series"], inputs["mean"], inputs["std"], inputs["row"]
         if with_attention is None:
-            with_attention = getattr(self.model, "has_maps", False)
+            with_attention = self.model.has_maps
         past = slice(row - self.model.seq_len, row)
         index = self._index(series, row, inputs["freq"])
         marks, mark_names = self._marks(series, series.dates[past] if series.dates is not None else None)

@@ -5,8 +5,7 @@ A package's ``tests/bench.py`` has one or more of these functions:
 - ``cases() -> {name: (ours, reference)}``: two functions without arguments that do the same work. Both are called in
   turn, so that what else the machine does hits both alike; the medians are kept.
 - ``steps() -> {name: {label: make}}``: ``make()`` returns a function without arguments. Each label runs in a process of
-  its own, which reports the time of a call, and by how much the calls raised the process's peak of memory. One label is
-  ``reference``.
+  its own, which reports the CPU time of a call and the most memory held meanwhile. One label is ``reference``.
 - ``programs() -> {name: {label: Program}}``: whole programs, run once each, in child processes whose CPU time is taken.
   The labels are ``ours`` and ``reference``.
 """
@@ -16,7 +15,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -34,7 +32,6 @@ from mmrepro.reproduction.tables import BENCHMARKS
 
 WARM_UP = 3
 CALLS = 3  # of a step, after one to warm up
-REFERENCE = "reference"
 
 
 @dataclass(frozen=True)
@@ -125,14 +122,15 @@ def measure(ours: Callable[[], object], reference: Callable[[], object], *, repe
 def measure_step(make: Callable[[], Callable[[], object]]) -> dict[str, float]:
     """Build a step in this process and return its median CPU time (``cpu_ms``) and memory (``peak_mib``).
 
-    The memory is by how much the calls raise the process's peak above that of the imports and of what ``make`` builds,
-    so the process should be a fresh one.
+    The memory is the most that the process holds during the calls beyond what it held before: imports, and what
+    ``make`` built. Runs on Linux only.
     """
     step = make()
-    before = _peak_mib()
+    before = _resident_mib("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
     step()
     times = [_cpu_milliseconds(step) for _ in range(CALLS)]
-    return {"cpu_ms": median(times), "peak_mib": _peak_mib() - before}
+    return {"cpu_ms": median(times), "peak_mib": _resident_mib("VmHWM") - before}
 
 
 def measure_program(program: Program) -> dict:
@@ -182,10 +180,13 @@ def _cpu_milliseconds(function: Callable[[], object]) -> float:
     return 1e3 * (time.process_time() - start)
 
 
-def _peak_mib() -> float:
-    """Return the most memory that this process has held so far."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+def _resident_mib(which: str) -> float:
+    """Return this process's resident memory now (``VmRSS``) or at its peak (``VmHWM``); Linux says so.
+
+    ``getrusage`` would not do: a child starts with its parent's peak.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{which}:")) / 2**10
 
 
 def _declared(bench: ModuleType, what: str) -> dict:

@@ -37,7 +37,9 @@ class ITransformer(BaseModel):
         dropout: probability used everywhere.
         activation: ``gelu`` or ``relu``.
         use_norm: normalise each window by its own mean and deviation, and undo it on the forecast.
-        attention: registry config of the attention between tokens.
+        attention: registry config of the attention between tokens: ``FullAttention`` by default,
+            ``ProbSparseAttention`` for iInformer, ``LSHAttention`` for iReformer, ``FlowAttention`` for iFlowformer,
+            ``FlashAttention`` for iFlashformer. The official code of the four always has ``use_norm``.
         features: ``M`` for all series in and out, ``S`` for the target alone, ``MS`` for all in and only the last out.
         with_cp: trade time for memory in training: compute each layer again in the backward pass.
         data_preprocessor: as in every mmengine model.

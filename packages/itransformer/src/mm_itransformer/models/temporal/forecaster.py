@@ -25,9 +25,14 @@ class TemporalForecaster(BaseModel, ABC):
         settings: the arguments that a checkpoint must agree with.
         data_preprocessor, init_cfg: as in every mmengine model.
 
+    Attributes:
+        has_maps: False: attention between time steps says nothing of the variates, so there are no maps to ask for.
+
     Raises:
         ValueError: an option has no meaning, or two do not go together.
     """
+
+    has_maps = False
 
     def __init__(
         self,
