@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -84,4 +83,4 @@ class Dropout(nn.Dropout):
         """Drop elements of ``inputs`` (any shape) in training."""
         if self.training and 0 < self.p < 1 and is_fast(inputs):
             return inputs * keep_mask(inputs.shape, self.p)
-        return F.dropout(inputs, self.p, self.training)
+        return super().forward(inputs)
