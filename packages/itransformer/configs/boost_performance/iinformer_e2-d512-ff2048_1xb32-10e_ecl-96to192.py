@@ -1,6 +1,6 @@
 # iInformer in iTransformer's boosting table (arXiv 2310.06625), ECL,
 # 96 steps in, 192 out: MSE 0.216, MAE 0.311 on average over the horizons 96, 192, 336 and 720.
-# Cost: about 11 hours on one CPU core (estimated from its multiply-accumulates).
+# Cost: about 10 hours on one CPU core (estimated from its multiply-accumulates).
 #
 #   mim train mmrepro-itransformer iinformer_e2-d512-ff2048_1xb32-10e_ecl-96to192.py
 _base_ = "./iinformer_e2-d512-ff2048_1xb32-10e_ecl-96to96.py"

@@ -1,6 +1,6 @@
 # iReformer in iTransformer's boosting table (arXiv 2310.06625), ECL,
 # 96 steps in, 96 out: MSE 0.208, MAE 0.301 on average over the horizons 96, 192, 336 and 720.
-# Cost: about 11 hours on one CPU core (estimated from its multiply-accumulates).
+# Cost: about 10 hours on one CPU core (estimated from its multiply-accumulates).
 #
 #   mim train mmrepro-itransformer ireformer_e2-d512-ff2048_1xb32-10e_ecl-96to96.py
 _base_ = [

@@ -1,6 +1,6 @@
 # iFlowformer in the iTransformer paper's study of longer lookbacks (arXiv 2310.06625), Traffic,
 # 48 steps in, 96 out.
-# Cost: about 27 hours on one CPU core (estimated from its multiply-accumulates).
+# Cost: about 18 hours on one CPU core (estimated from its multiply-accumulates).
 #
 #   mim train mmrepro-itransformer iflowformer_e4-d512_1xb16-10e_traffic-48to96.py
 _base_ = [

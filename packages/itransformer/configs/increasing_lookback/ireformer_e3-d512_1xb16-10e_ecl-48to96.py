@@ -1,6 +1,6 @@
 # iReformer in the iTransformer paper's study of longer lookbacks (arXiv 2310.06625), ECL,
 # 48 steps in, 96 out.
-# Cost: about 9 hours on one CPU core (estimated from its multiply-accumulates).
+# Cost: about 7 hours on one CPU core (estimated from its multiply-accumulates).
 #
 #   mim train mmrepro-itransformer ireformer_e3-d512_1xb16-10e_ecl-48to96.py
 _base_ = [

@@ -3,10 +3,11 @@
 # Cost: about 2 hours on one CPU core (estimated from its multiply-accumulates).
 #
 #   mim train mmrepro-itransformer iflashformer_e2-d512-ff2048_1xb128-10e_weather-96to192.py
-_base_ = "./iflashformer_e2-d512-ff2048_1xb128-10e_weather-96to96.py"
+_base_ = "./iflashformer_e2-d512-ff2048_1xb128-3e_weather-96to96.py"
 
 pred_len = 192
 model = dict(pred_len=pred_len)
 train_dataloader = dict(dataset=dict(pred_len=pred_len))
 val_dataloader = dict(dataset=dict(pred_len=pred_len))
 test_dataloader = dict(dataset=dict(pred_len=pred_len))
+train_cfg = dict(max_epochs=10)

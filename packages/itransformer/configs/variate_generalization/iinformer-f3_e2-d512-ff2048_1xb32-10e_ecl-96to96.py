@@ -1,6 +1,6 @@
 # iInformer in the iTransformer paper's study of unseen variates (arXiv 2310.06625),
 # ECL, 96 steps in, 96 out, all 321 variates.
-# Cost: about 11 hours on one CPU core (estimated from its multiply-accumulates).
+# Cost: about 10 hours on one CPU core (estimated from its multiply-accumulates).
 #
 #   mim train mmrepro-itransformer iinformer-f3_e2-d512-ff2048_1xb32-10e_ecl-96to96.py
 _base_ = [

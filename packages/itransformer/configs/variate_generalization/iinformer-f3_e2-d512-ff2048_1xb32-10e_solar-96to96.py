@@ -1,6 +1,6 @@
 # iInformer in the iTransformer paper's study of unseen variates (arXiv 2310.06625),
 # Solar-Energy, 96 steps in, 96 out, all 137 variates.
-# Cost: about 9 hours on one CPU core (estimated from its multiply-accumulates).
+# Cost: about 8 hours on one CPU core (estimated from its multiply-accumulates).
 #
 #   mim train mmrepro-itransformer iinformer-f3_e2-d512-ff2048_1xb32-10e_solar-96to96.py
 _base_ = [

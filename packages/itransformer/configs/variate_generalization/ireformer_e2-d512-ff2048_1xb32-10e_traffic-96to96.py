@@ -1,6 +1,6 @@
 # iReformer in the iTransformer paper's study of unseen variates (arXiv 2310.06625),
 # Traffic, 96 steps in, 96 out, all 862 variates.
-# Cost: about 22 hours on one CPU core (estimated from its multiply-accumulates).
+# Cost: about 17 hours on one CPU core (estimated from its multiply-accumulates).
 #
 #   mim train mmrepro-itransformer ireformer_e2-d512-ff2048_1xb32-10e_traffic-96to96.py
 _base_ = [

@@ -11,8 +11,7 @@ _base_ = [
 ]
 
 model = dict(enc_in=1, channel_independence=True, d_model=32, d_ff=64, n_marks=0)
-train_dataloader = dict(batch_size=8, dataset=dict(future_marks=True))
-val_dataloader = dict(batch_size=8, dataset=dict(future_marks=True))
-test_dataloader = dict(dataset=dict(future_marks=True))
+train_dataloader = dict(batch_size=8)
+val_dataloader = dict(batch_size=8)
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 tiny = {"model.enc_in": 1}

@@ -2,7 +2,7 @@
 # Traffic, 96 steps in, 96 out, all 862 variates.
 # Cost: about 18 hours on one CPU core (estimated from its multiply-accumulates).
 #
-#   mim train mmrepro-itransformer flowformer-ci_e2-d32-ff64_1xb8-10e_traffic-96to96.py
+#   mim train mmrepro-itransformer flowformer-ci_e2-d32-ff64_1xb4-10e_traffic-96to96.py
 _base_ = [
     "../_base_/models/flowformer.py",
     "../_base_/datasets/traffic.py",
@@ -11,7 +11,7 @@ _base_ = [
 ]
 
 model = dict(enc_in=1, channel_independence=True, d_model=32, d_ff=64)
-train_dataloader = dict(batch_size=8, dataset=dict(future_marks=True))
-val_dataloader = dict(batch_size=8, dataset=dict(future_marks=True))
+train_dataloader = dict(batch_size=4, dataset=dict(future_marks=True))
+val_dataloader = dict(batch_size=4, dataset=dict(future_marks=True))
 test_dataloader = dict(dataset=dict(future_marks=True))
 tiny = {"model.enc_in": 1}
