@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
-from mmrepro.testing import tiny
+from mmrepro.testing import load_config, tiny
 
 
 @cache
@@ -42,14 +42,9 @@ def losses(model: torch.nn.Module, batch: dict) -> torch.Tensor:
     return model.parse_losses(model(**data, mode="loss"))[0]
 
 
-@cache
-def load(config: Path) -> Config:
-    return Config.fromfile(config)
-
-
 def small(config: Path) -> Config:
     """Return the tiny version of a config; dropout is off so that two passes can be compared."""
-    settings = tiny(load(config))
+    settings = tiny(load_config(config))
     if "dropout" in settings.model:
         settings.model.dropout = 0.0
     torch.manual_seed(0)
@@ -63,14 +58,14 @@ def test_the_head_says_what_it_is_and_how_to_run_it(config):
 
 
 def test_it_brings_its_own_imports(config):
-    assert load(config).custom_imports["imports"]
+    assert load_config(config).custom_imports["imports"]
 
 
 def test_the_model_has_the_reported_size(config):
     package = config.parents[2]
     listed = reported(package).get(config.stem)
     with torch.device("meta"):
-        model = build(load(config))
+        model = build(load_config(config))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     assert parameters == listed["Metadata"]["Parameters"] if listed else parameters > 0
 

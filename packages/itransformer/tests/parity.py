@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import re
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from unittest import mock
@@ -27,7 +26,7 @@ from mmrepro.testing.cases import cut
 HERE = Path(__file__).resolve().parent
 CONFIGS = HERE.parent / "configs" / "_base_"
 ADAM_STEPS = 5
-CLASS_OF_SET = {"ETTh": "Dataset_ETT_hour", "ETTm": "Dataset_ETT_minute"}
+TEST_BATCH = 64  # windows of a forward pass over a real test split
 # The official models with inverted tokens, and the attention that makes ours one of them
 ATTENTIONS = {
     "model/iTransformer.py": "FullAttention",
@@ -88,39 +87,62 @@ def build(manifest: dict, state: dict[str, np.ndarray] | None = None) -> ITransf
     return model
 
 
-def replayed(inputs: dict[str, np.ndarray]) -> ExitStack:
-    """Return a context in which torch draws what the case stores, call after call and from the first one again.
+@contextmanager
+def replayed(inputs: dict[str, np.ndarray], passes: int = 1) -> Iterator[None]:
+    """Let torch draw what the case stores, call after call.
+
+    Args:
+        inputs: the case's.
+        passes: how many forward passes there will be. The case stores the draws of all of them, or of one for each.
 
     Raises:
-        ValueError: inside it, a draw of another shape is asked for.
+        ValueError: draws of another shape or number are asked for.
     """
-    stack = ExitStack()
-    for name, function in DRAWS.items():
-        stored = [inputs[f"{name}{i}"] for i in range(len(inputs)) if f"{name}{i}" in inputs]
-        if stored:
-            stack.enter_context(mock.patch(function, _answers([torch.from_numpy(array) for array in stored])))
-    return stack
+    replays = []
+    with ExitStack() as stack:
+        for name, function in DRAWS.items():
+            stored = [torch.from_numpy(inputs[f"{name}{i}"]) for i in range(len(inputs)) if f"{name}{i}" in inputs]
+            if stored:
+                replays.append(Replay(name, stored))
+                stack.enter_context(mock.patch(function, replays[-1]))
+        yield
+    for replay in replays:
+        replay.require_all_used(passes)
 
 
-def _answers(stored: list[torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """Return a function that answers calls for random numbers with stored ones."""
-    draws = itertools.cycle(stored)
+class Replay:
+    """A function of torch that draws random numbers, with stored ones for answers.
 
-    def draw(*args, **kwargs) -> torch.Tensor:
-        drawn = next(draws)
+    Args:
+        name: what the case calls them.
+        stored: the answers in the order of the calls.
+    """
+
+    def __init__(self, name: str, stored: list[torch.Tensor]):
+        self.name = name
+        self.stored = stored
+        self.calls = 0
+
+    def __call__(self, *args, **kwargs) -> torch.Tensor:
+        drawn = self.stored[self.calls % len(self.stored)]
+        self.calls += 1
         shape = args[-1] if isinstance(args[-1], tuple) else args
         if drawn.shape != shape:
-            raise ValueError(f"random numbers of shape {tuple(drawn.shape)} are stored, {shape} are asked for")
-        return drawn if drawn.is_floating_point() else drawn.long()
+            raise ValueError(f"{self.name}: shape {tuple(drawn.shape)} is stored, {shape} is asked for")
+        return drawn.long() if self.name == "sample_index" else drawn
 
-    return draw
+    def require_all_used(self, passes: int) -> None:
+        """Complain unless each answer was used once, or once in each of the passes."""
+        if self.calls not in (len(self.stored), len(self.stored) * passes):
+            raise ValueError(f"{self.name}: {len(self.stored)} draws are stored, {self.calls} were asked for")
 
 
 def run_forward(manifest: dict, state: dict, inputs: dict) -> dict:
     """Return the forecast and everything on the way to it."""
     model = build(manifest, state).eval()
     x = inputs["x_noise"] * (np.float32(0.25) + inputs["x_amp"]) + np.float32(2) * inputs["x_level"]
-    for variate, value in re.findall(r"x_enc\[:, :, (\d+)\] = ([-\d.]+)", manifest["notes"]["inputs"]):
+    notes = manifest.get("notes", {}).get("inputs", "")
+    for variate, value in re.findall(r"x_enc\[:, :, (\d+)\] = (-?\d+(?:\.\d+)?)", notes):
         x[:, :, int(variate)] = float(value)
     x = torch.from_numpy(x)
     marks = torch.from_numpy(inputs["x_mark"] - np.float32(0.5)) if "x_mark" in inputs else None
@@ -136,8 +158,10 @@ def run_forward(manifest: dict, state: dict, inputs: dict) -> dict:
         layer.register_forward_hook(keep(f"layer{i}"))
     with torch.no_grad(), replayed(inputs):
         outputs = {"output": model(x, marks)}
+    with torch.no_grad(), replayed(inputs):
         encoder, _ = model.backbone(seen["embedding"])  # the model itself drops the covariates' tokens on the way
-        outputs |= seen | {"encoder": encoder}
+    outputs |= seen | {"encoder": encoder}
+    with torch.no_grad(), replayed(inputs):
         _, maps = model.backbone(seen["embedding"], need_maps=model.has_maps)
     outputs |= {f"attn_map{i}": attention for i, attention in enumerate(maps)}
     return {name: value.numpy() for name, value in outputs.items()}
@@ -153,7 +177,7 @@ def run_grad_train(manifest: dict, state: dict, inputs: dict) -> dict:
     }
     adam = torch.optim.Adam(model.parameters(), lr=1e-4)
     losses, gradients = [], {}
-    with replayed(inputs):
+    with replayed(inputs, passes=ADAM_STEPS):
         for _ in range(ADAM_STEPS):
             loss = model(**batch, mode="loss")["loss_mse"]
             adam.zero_grad()
@@ -187,12 +211,27 @@ def run_init(manifest: dict, state: dict, inputs: dict) -> dict:
     }
 
 
-def errors(forecast: torch.Tensor, target: torch.Tensor, batch: int = 16, **options) -> dict:
-    """Return what our metric says about forecasts (W, S, V), fed to it in batches."""
-    metric = ForecastMetric(**options)
-    for f, t in zip(forecast.split(batch), target.split(batch), strict=True):
+def errors(forecast: torch.Tensor, target: torch.Tensor) -> dict:
+    """Return what our metric says about forecasts (W, S, V)."""
+    return fed(forecast, target).evaluate(len(forecast))
+
+
+def fed(forecast: torch.Tensor, target: torch.Tensor) -> ForecastMetric:
+    """Return our metric after it has seen forecasts (W, S, V) in batches."""
+    metric = ForecastMetric()
+    for f, t in zip(forecast.split(16), target.split(16), strict=True):
         metric.process(None, [{"forecast": a, "target": b, "last": b[0]} for a, b in zip(f, t, strict=True)])
-    return metric.evaluate(len(forecast))
+    return metric
+
+
+def mse_by_dropped_batch(metric: ForecastMetric) -> dict[int, float]:
+    """Return by batch size the MSE without the short last batch, of the windows that ``metric`` has seen so far."""
+    rows, answers = torch.cat(metric.results), {}
+    for size in parity_data().DROP_BATCHES[: len(rows)]:
+        dropping = ForecastMetric(drop_last_batch=size)
+        dropping.results.append(rows)
+        answers[size] = dropping.evaluate(len(rows))["mse"]
+    return answers
 
 
 def run_metrics(manifest: dict, state: dict, inputs: dict) -> dict:
@@ -215,13 +254,12 @@ def run_metrics(manifest: dict, state: dict, inputs: dict) -> dict:
         ms_mae=last["mae"],
         ms_loss=F.mse_loss(forecast[..., -1:], target[..., -1:]).item(),
     )
-    for size in range(1, len(forecast) + 1):  # the case does not say which batch sizes it looks at
-        batches = list(zip(forecast.split(size), target.split(size), strict=True))
-        full = [errors(f, t)["mse"] for f, t in batches]
-        kept = [mse for mse, (f, _) in zip(full, batches, strict=True) if len(f) == size]
-        outputs[f"mse_drop_last_bs{size}"] = errors(forecast, target, drop_last_batch=size)["mse"]
-        outputs[f"val_loss_bs{size}_full"] = np.mean(full)
-        outputs[f"val_loss_bs{size}_drop_last"] = np.mean(kept)
+    by_window = np.array([errors(f[None], t[None])["mse"] for f, t in zip(forecast, target, strict=True)])
+    for size, mse in mse_by_dropped_batch(fed(forecast, target)).items():
+        batches = [by_window[start : start + size] for start in range(0, len(by_window), size)]
+        outputs[f"mse_drop_last_bs{size}"] = mse
+        outputs[f"val_loss_bs{size}_full"] = np.mean([batch.mean() for batch in batches])
+        outputs[f"val_loss_bs{size}_drop_last"] = np.mean([batch.mean() for batch in batches if len(batch) == size])
     return {name: np.asarray(value) for name, value in outputs.items()}
 
 
@@ -266,32 +304,19 @@ def run_schedule_early_stopping(manifest: dict, state: dict, inputs: dict) -> di
     return outputs
 
 
-def run_tslib_forecast(manifest: dict, state: dict, inputs: dict) -> dict:
-    """Return the forecast of the Time-Series-Library's model, which always normalises its windows."""
-    model = build(manifest, state).eval()
-    with torch.no_grad():
-        x = torch.from_numpy(inputs["x_enc"] + np.float32(0.5))
-        return {"output": model(x, torch.from_numpy(inputs["x_mark"] - np.float32(0.5))).numpy()}
-
-
 def run_trained(manifest: dict, state: dict, inputs: dict) -> dict:
     """Return the test errors of officially trained weights on the real data set."""
     data, config = parity_data(), manifest["config"]
-    dataset = data.dataset(
-        CLASS_OF_SET.get(config["file"][:4], "Dataset_Custom"),
-        "test",
-        data=data.find_file(config["file"]),
-        pred_len=config["pred_len"],
-        **data.options_of(config),
-    )
+    dataset = data.dataset_of_file(config, "test", config["pred_len"])
     model = build(manifest, state).eval()
-    samples = []
+    metric, first, last = ForecastMetric(by_step=True, by_variate=True), None, None
     with torch.no_grad():
-        for indices in torch.arange(len(dataset)).split(256):
-            samples += model(**dataset.__getitems__(indices.tolist()), mode="predict")
-    forecast, target = (torch.stack([s[key] for s in samples]) for key in ("forecast", "target"))
-    whole = errors(forecast, target, batch=256, by_step=True, by_variate=True)
-    dropped = {f"mse_drop{n}": errors(forecast, target, drop_last_batch=n)["mse"] for n in (32, 64, 128, 256)}
+        for indices in torch.arange(len(dataset)).split(TEST_BATCH):
+            samples = model(**dataset.__getitems__(indices.tolist()), mode="predict")
+            metric.process(None, samples)
+            first, last = samples[0] if first is None else first, samples[-1]
+    dropped = {f"mse_drop{size}": mse for size, mse in mse_by_dropped_batch(metric).items()}
+    whole = metric.evaluate(len(dataset))
     std = np.array(dataset.metainfo["std"])
     outputs = dict(
         mse=whole["mse"],
@@ -299,12 +324,19 @@ def run_trained(manifest: dict, state: dict, inputs: dict) -> dict:
         mse_per_step=whole["mse_by_step"],
         mae_per_step=whole["mae_by_step"],
         mse_per_variate=whole["mse_by_variate"],
+        mae_per_variate=whole["mae_by_variate"],
         **dropped,
-        forecast_first=forecast[0],
-        forecast_last=forecast[-1],
+        forecast_first=first["forecast"],
+        forecast_last=last["forecast"],
         inverse_mae=np.mean(std * whole["mae_by_variate"]),
     )
     return {name: np.asarray(value) for name, value in outputs.items()}
+
+
+def run_baseline(manifest: dict, state: dict, inputs: dict) -> dict:
+    """Return the forecast of a model over time tokens, with the draws stored in the case."""
+    with replayed(inputs):
+        return PARTS["baselines"].run_baseline(manifest, state, inputs)
 
 
 def parity_data() -> ModuleType:
@@ -330,11 +362,11 @@ KINDS = {
     "grad_train": (run_grad_train, INVERTED),
     "init_itransformer": (run_init, MAIN),
     "trained": (run_trained, INVERTED),
-    "tslib_long_term_forecast": (run_tslib_forecast, ("models/iTransformer.py",)),
+    "baseline": (run_baseline, tuple(PARTS["baselines"].OFFICIAL)),
     "metrics": (run_metrics, ("utils/metrics.py",)),
     "schedule_early_stopping": (run_schedule_early_stopping, ("utils/tools.py",)),
     "data": (run_data, ("data_provider/",)),
     "time_features": (run_time_features, ("utils/timefeatures.py",)),
 }
-for part in PARTS.values():
-    KINDS |= part.KINDS
+for name in ("data", "tasks"):
+    KINDS |= PARTS[name].KINDS

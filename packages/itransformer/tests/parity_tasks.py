@@ -1,4 +1,4 @@
-"""The parity adapter's part for the Time-Series-Library's tasks beside forecasting; ``parity.py`` takes ``KINDS``."""
+"""The parity adapter's part for the Time-Series-Library's model in each of its tasks; ``parity.py`` takes ``KINDS``."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ import re
 
 import numpy as np
 import torch
+from mmengine.model import BaseModel
 
 from mm_itransformer.checkpoint import from_official
+from mm_itransformer.models import ITransformer
 from mm_itransformer.models.tasks import ITransformerAnomalyDetector, ITransformerClassifier, ITransformerImputer
-from mm_itransformer.models.tasks.base import InvertedTask
 
 
-def formed(manifest: dict, inputs: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """Return windows, marks and mask, formed from the case's inputs as its notes say."""
-    notes = manifest["notes"]["inputs"]
+def formed(manifest: dict, inputs: dict[str, np.ndarray]) -> dict[str, torch.Tensor | None]:
+    """Return windows, marks and mask, formed from the case's inputs as its notes say; None for what is not there."""
+    notes = manifest.get("notes", {}).get("inputs", "")
 
-    def number(pattern: str) -> np.float32:
-        return np.float32(re.search(pattern, notes)[1])
+    def number(pattern: str, default: float) -> np.float32:
+        found = re.search(pattern, notes)
+        return np.float32(found[1] if found else default)
 
+    windows = inputs["x_enc"] + number(r"x_enc \+ float32\(([\d.]+)\)", 0.5)
+    marks, mask = inputs.get("x_mark"), inputs.get("mask")
     return {
-        "inputs": torch.from_numpy(inputs["x_enc"] + number(r"x_enc \+ float32\(([\d.]+)\)")),
-        "marks": torch.from_numpy(inputs["x_mark"] - number(r"x_mark - float32\(([\d.]+)\)")),
-        "mask": torch.from_numpy(inputs["mask"] > number(r"mask > ([\d.]+)")),
+        "inputs": torch.from_numpy(windows),
+        "marks": None if marks is None else torch.from_numpy(marks - number(r"x_mark - float32\(([\d.]+)\)", 0.5)),
+        "mask": None if mask is None else torch.from_numpy(mask > number(r"mask > ([\d.]+)", 0.3)),
     }
 
 
-def build(model: type[InvertedTask], config: dict, state: dict[str, np.ndarray], **sizes: int) -> InvertedTask:
+def build(model: type[BaseModel], config: dict, state: dict[str, np.ndarray], **sizes: int) -> BaseModel:
     """Build one of our models from the official constructor arguments and load official weights into it."""
     widths = {key: config[key] for key in ("seq_len", "d_model", "n_heads", "e_layers", "d_ff", "dropout")}
     activation = "relu" if config["activation"] == "relu" else "gelu"  # as the official code reads it
@@ -34,6 +38,14 @@ def build(model: type[InvertedTask], config: dict, state: dict[str, np.ndarray],
     converted = from_official({key: torch.from_numpy(value) for key, value in state.items()})
     built.load_state_dict(converted, strict=True)
     return built.eval()
+
+
+@torch.no_grad()
+def run_long_term_forecast(manifest: dict, state: dict, inputs: dict) -> dict:
+    """Return the forecast; marks are read. This model always normalises its windows."""
+    model = build(ITransformer, manifest["config"], state, pred_len=manifest["config"]["pred_len"])
+    given = formed(manifest, inputs)
+    return {"output": model(given["inputs"], given["marks"]).numpy()}
 
 
 @torch.no_grad()
@@ -60,6 +72,7 @@ def run_classification(manifest: dict, state: dict, inputs: dict) -> dict:
 
 TSLIB = ("models/iTransformer.py",)
 KINDS = {
+    "tslib_long_term_forecast": (run_long_term_forecast, TSLIB),
     "tslib_imputation": (run_imputation, TSLIB),
     "tslib_anomaly_detection": (run_anomaly_detection, TSLIB),
     "tslib_classification": (run_classification, TSLIB),

@@ -207,6 +207,7 @@ def test_arrays_are_read_with_numbers_or_names(tmp_path):
         ("@timestamps true\n@data\n", "line 1: @timestamps true is not read"),
         ("@data\n1,2:3,4:up\n1,2:up\n", "window 1 has 1 series, the training file's first one 2"),
         ("@data\n1,2,3,4,5:1,2,3,4,5:up\n", "window 0 has 5 steps, more than seq_len=4"),
+        ("@data\n1,2:3,4:up\n1,inf:3,4:up\n", "window 1 holds an infinite value"),
         ("@data\n1,2:3,4:left\n", "class 'left', which the training file lacks"),
     ],
 )
@@ -226,3 +227,46 @@ def test_arrays_of_other_names_or_shapes_are_refused(tmp_path):
     np.savez(tmp_path / "own.npz", inputs=np.zeros((3, 4)), labels=np.zeros(3))
     with pytest.raises(SeriesError, match=r"inputs have shape \(3, 4\)"):
         ClassificationDataset(tmp_path / "own.npz")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"inputs": np.full((2, 3, 1), np.inf)}, "window 0 holds an infinite value"),
+        ({"inputs": np.full((2, 3, 1), "1.5")}, "inputs are of type <U3"),
+        ({"inputs": np.full((2, 3, 1), 1j)}, "inputs are of type complex128"),
+        ({"inputs": np.full((2, 3, 1), None)}, "cannot be read"),
+        ({"labels": np.array(["a", None])}, "cannot be read"),
+    ],
+)
+def test_arrays_that_are_no_numbers_are_refused_by_name(tmp_path, arrays, message):
+    np.savez(tmp_path / "own.npz", **({"inputs": np.ones((2, 3, 1)), "labels": [0, 1]} | arrays))
+    with pytest.raises(SeriesError, match=rf"own\.npz.*{message}.*Fix: "):
+        ClassificationDataset(tmp_path / "own.npz")
+
+
+def damaged(content: bytes) -> bytes:
+    return content.replace(np.ones(8).tobytes(), np.zeros(8).tobytes())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: b"garbage", "is no .npz file"),
+        (lambda content: b"", "is no .npz file"),
+        (lambda content: content[: len(content) // 2], "is no .npz file"),
+        (damaged, "cannot be read"),
+    ],
+)
+def test_a_damaged_file_of_arrays_is_refused_by_name(tmp_path, change, message):
+    path = tmp_path / "own.npz"
+    np.savez(path, inputs=np.ones((2, 4, 3)), labels=[0, 1])
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(SeriesError, match=rf"own\.npz {message}.*Fix: "):
+        ClassificationDataset(path)
+
+
+def test_a_text_in_another_encoding_is_refused_by_name(tmp_path):
+    (tmp_path / "odd.ts").write_bytes("@data\n1,2:3,4:für\n".encode("latin-1"))
+    with pytest.raises(SeriesError, match=r"odd\.ts is no text in UTF-8 .*Fix: save it in that encoding"):
+        ClassificationDataset(tmp_path / "odd.ts")

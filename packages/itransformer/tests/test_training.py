@@ -21,7 +21,7 @@ from mmrepro.checkpoint import CheckpointMismatchError, convert_file
 from mmrepro.engine import test as test_tool
 from mmrepro.engine import train as train_tool
 from mmrepro.safe_loading import load
-from mmrepro.testing import require_data, tiny
+from mmrepro.testing import load_config, require_data, tiny
 from mmrepro.testing.distributed import assert_mim_two_ranks_train, assert_two_ranks_equal_one
 from mmrepro.testing.resume import assert_resume_bit_equal
 
@@ -216,7 +216,7 @@ def test_the_recipe_is_the_official_one():
 
 @pytest.mark.parametrize("config", papers.configs("itransformer"), ids=lambda path: path.stem)
 def test_model_and_data_sets_agree_and_heads_divide_the_width(config):
-    config = Config.fromfile(config)
+    config = load_config(config)
     assert config.model.d_model % config.model.get("n_heads", 8) == 0
     for split in ("train", "val", "test"):
         dataset = config[f"{split}_dataloader"].dataset

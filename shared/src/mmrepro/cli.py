@@ -57,8 +57,9 @@ def main(debug: bool) -> None:
 
 @main.command("list")
 @click.argument("paper", required=False, shell_complete=_complete)
+@click.option("--all", "everything", is_flag=True, help="Also the runs for which the paper gives no number alone.")
 @_work_dir
-def list_rows(paper: str | None, work_dir: Path) -> None:
+def list_rows(paper: str | None, everything: bool, work_dir: Path) -> None:
     """List papers and their rows: reported, measured, tiers reached, verdict."""
     from mmrepro import papers
     from mmrepro.reproduction import ledger, rows, tables
@@ -69,7 +70,7 @@ def list_rows(paper: str | None, work_dir: Path) -> None:
         found = rows.rows(name)
         parity = tables.judge(found[0], "parity", entries) if found else None
         console.print(f"[bold]{name}[/]  {parity.detail if parity and parity.detail else 'parity: not yet measured'}")
-        console.print(tables.screen_table(found, entries))
+        console.print(tables.screen_table(found, entries, everything))
         console.print()
 
 

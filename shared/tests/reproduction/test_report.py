@@ -140,7 +140,7 @@ Not Reproducible:
     assert "1 reported rows, 0 measured, 0 reproduced" in html
     assert 'title="0 of 2 rows measured">not yet measured' in html
     assert "another machine" in html
-    reproduce("fake", Settings(work_dir, threads=1), tiers=["train"])
+    reproduce("fake", Settings(work_dir, threads=1), pattern="fake", tiers=["train"])
     html = report.write("fake", work_dir).read_text()
     assert 'title="">better by 0.01' in html
     assert "mse 0.382" in html, "a run without a reported number shows what was measured"

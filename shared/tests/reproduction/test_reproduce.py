@@ -137,7 +137,7 @@ def test_a_missing_data_set_is_named_with_the_command(fake_paper, settings, monk
     monkeypatch.chdir(tmp_path)
     outcome = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))[0]
     assert outcome.state == "not run"
-    assert outcome.text.startswith("not run: needs the data set etth1: ")
+    assert outcome.text.startswith("not run: needs the data set etth1 ")
     assert "mmrepro data get etth1" in outcome.text
 
 
@@ -150,8 +150,26 @@ def test_a_data_set_that_no_command_can_fetch_is_not_run(fake_paper, settings, m
 
     monkeypatch.setattr(registry, "download", by_hand)
     settings = replace(settings, data_root=tmp_path, download=True)
-    outcome = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))[0]
-    assert outcome.text == "not run: needs the data set etth1: get it by browser"
+    (outcome,) = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1, 2, 3))
+    assert outcome.text == "not run: needs the data set etth1 (`mmrepro data get etth1` fetches it or says how)"
+
+
+def test_rows_without_a_number_of_their_own_are_trained_where_they_are_named(fake_paper, settings):
+    metafile = fake_paper.root / "configs/fake/metafile.yml"
+    metafile.write_text(metafile.read_text().replace("Metrics: {MSE: 0.386, MAE: 0.4}", "Metrics: {}"))
+    outcomes = reproduce("fake", settings, tiers=["train"], seeds=(1,))
+    assert [(one.row, one.state) for one in outcomes] == [("*", "not run"), ("fake_b", "measured")]
+    assert "1 rows without a number of their own are left out" in outcomes[0].text
+    outcomes = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))
+    assert [(one.row, one.state) for one in outcomes] == [("fake_a", "measured")]
+
+
+def test_the_ledger_says_that_a_data_set_has_no_checksum(fake_paper, settings, monkeypatch):
+    needing(fake_paper, "Data: etth1")
+    monkeypatch.setattr(registry, "status", lambda name, root: SimpleNamespace(state="unverified"))
+    monkeypatch.setattr(registry, "locate", lambda name, root: {})
+    (outcome,) = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))
+    assert outcome.entry.details["unverified_data"] == ["etth1"]
 
 
 def test_a_missing_data_set_is_downloaded_on_request(fake_paper, settings, monkeypatch, tmp_path):

@@ -94,6 +94,8 @@ def test_a_row_without_a_number_is_counted_and_one_measured_is_no_verdict(fake_p
     assert text.endswith("1 more configs are runs for which the paper gives no number alone: see the model zoo.")
     assert "(train)" in line(shown(fake_paper), "fake_b", "the paper gives no number for it alone")
     assert "`fake_b`" in tables.zoo_page("fake")
+    folded = tables.screen_table(rows.rows("fake"), [], everything=False)
+    assert (folded.row_count, folded.caption) == (2, "and 1 runs for which the paper gives no number alone")
 
 
 def test_an_average_has_a_verdict_when_every_row_is_measured(fake_paper):
@@ -123,7 +125,7 @@ def test_sizes_and_parity(fake_paper):
     counts = {"passed": 4, "failed": 0, "not_served": 1, "no_data": 0, "worst": 0.5}
     ledger.append(file, Entry("*", "parity", counts, ""))
     text = tables.parity_markdown("fake")
-    assert "1 of 2 configs" in text
+    assert "official key list's: 1 of 2 configs." in text
     assert "4 cases passed, the worst at 0.5 of its tolerance, 1 not served" in text
     ledger.append(file, Entry("fake_b", "complexity", {"parameters": 16}, "c"))
     assert "`fake_b`: off by +1 parameters against the metafile (16 parameters)" in tables.parity_markdown("fake")

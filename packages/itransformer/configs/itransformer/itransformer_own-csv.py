@@ -18,6 +18,7 @@ target = "OT"  # that column; with "M" it does not matter
 date_column = "date"  # name of the column that holds the dates
 date_format = None  # how they are written, such as "%d/%m/%Y %H:%M"; None: found out
 encoding = "utf-8"  # "latin-1", "utf-16", ... for a file that is not UTF-8
+missing_values = []  # numbers that stand for a missing measurement, such as [-9999.0]: the one before takes their place
 time_features = True  # hour, weekday, day and day of the year as further tokens; False for series without a calendar
 max_epochs = 10
 # ----------------------------------------------------------------------------------------------------------------------
@@ -43,6 +44,7 @@ windows = dict(
     date_column=date_column,
     date_format=date_format,
     encoding=encoding,
+    missing_values=missing_values,
     time_features=time_features,
     freq="h",
 )

@@ -37,8 +37,11 @@ class PartialVariates:
         counts = [count for count in (self.first, self.random) if count is not None]
         if len(counts) != 1 or (self.random is not None and (self.start or self.shuffle)):
             raise ValueError(f"{self._text} has no meaning. {_FIX}")
-        if not isinstance(counts[0], int) or counts[0] < 1 or self.start < 0:
-            raise ValueError(f"{self._text}: give whole numbers, of variates at least 1, and a start of 0 or more")
+        whole = all(type(number) is int for number in (counts[0], self.start))
+        if not whole or counts[0] < 1 or self.start < 0 or not isinstance(self.shuffle, bool):
+            raise ValueError(
+                f"{self._text}: give whole numbers, of variates at least 1, and a start of 0 or more; shuffle is a bool"
+            )
 
     @classmethod
     def of(cls, option: Mapping[str, int | bool]) -> PartialVariates:

@@ -99,6 +99,8 @@ class WindowDataset(Dataset, ABC):
         self.time_features = time_features
         self.date_column, self.date_format, self.encoding = date_column, date_format, encoding
         self.future_marks = future_marks
+        if isinstance(variates, (str, int)):
+            raise ValueError(f"variates={variates!r} is no list. Fix: give [{variates!r}], or dict(first=K)")
         self.partial = PartialVariates.of(variates) if isinstance(variates, Mapping) else None
         if self.partial:
             self._check_partial()

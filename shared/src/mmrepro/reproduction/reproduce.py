@@ -28,7 +28,8 @@ def reproduce(
     """Measure a paper's rows and add what was measured to its ledger.
 
     Trainings and evaluations that the ledger holds for the same config (and seed) are not repeated; model sizes and
-    parity cases always are, and get a new entry when anything about them changed.
+    parity cases always are, and get a new entry when anything about them changed. Rows without a number of their own
+    are trained only where a pattern names them.
 
     Args:
         paper: an installed paper.
@@ -52,6 +53,8 @@ def reproduce(
     outcomes = []
 
     def keep(outcome: Outcome) -> None:
+        if outcome.state == "not run" and outcome in outcomes:
+            return  # every seed of a row lacks the same
         if outcome.entry and _is_new(outcome.entry, ledger.load(file)):
             ledger.append(file, outcome.entry)
         outcomes.append(outcome)
@@ -62,7 +65,12 @@ def reproduce(
     if "parity" in tiers and selected:
         keep(attempt(selected[0], "parity", settings))
     planned = [(row, "evaluate", None) for row in selected if "evaluate" in tiers]
-    planned += [(row, "train", seed) for row in selected if "train" in tiers for seed in seeds or row.seeds]
+    trained = [row for row in selected if row.metrics or pattern] if "train" in tiers else []
+    if "train" in tiers and len(trained) < len(selected):
+        left = len(selected) - len(trained)
+        words = f"{left} rows without a number of their own are left out: name them to train them (--rows)"
+        keep(Outcome(ledger.EVERY_ROW, "train", "not run", words))
+    planned += [(row, "train", seed) for row in trained for seed in seeds or row.seeds]
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(attempt, row, tier, settings, seed) for row, tier, seed in planned]
         try:

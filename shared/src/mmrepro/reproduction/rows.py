@@ -6,7 +6,7 @@ A row is one result of one model in the metafile; a reported number is written n
 - a result has ``Source``, ``Tolerance``, ``Measured By`` (the evaluator's key, or ``{Key: ..., Scale: 100}``) and
   ``Better`` (lower or higher), and may have ``Data`` (names in the data registry), ``Cost``, ``Needs`` (what training
   needs; ``cuda`` is looked for), ``Seeds``, ``Unverified``; with ``Metrics: {}`` it is a run of the paper without a
-  number of its own, and ``Source`` says where it counts;
+  number of its own, ``Source`` says where it counts, and it is trained with one seed when it is named;
 - a model may have ``Weights`` with ``Weights SHA256`` and ``Weights Licence``, and ``Input Shape`` for ``FLOPs (G)``;
 - its ``Metadata`` may have ``Parameters``, ``Official Keys`` (``file.json#variant`` in tests/parity), ``FLOPs (G)``.
 
@@ -172,6 +172,7 @@ def _row(paper: str, model: Mapping, result: Mapping, *, unique: bool) -> Row:
     where = f"{where}, result on {dataset!r}"
     facts = model.get("Metadata") or {}
     data = result.get("Data", ())
+    metrics = _metrics(result, where)
     return Row(
         paper=paper,
         collection=model.get("In Collection", paper),
@@ -179,12 +180,12 @@ def _row(paper: str, model: Mapping, result: Mapping, *, unique: bool) -> Row:
         config=_field(model, "Config", where),
         task=_field(result, "Task", where),
         dataset=dataset,
-        metrics=_metrics(result, where),
+        metrics=metrics,
         source=_field(result, "Source", where),
         data=(data,) if isinstance(data, str) else tuple(data or ()),
         cost=result.get("Cost", "unknown"),
         needs=result.get("Needs", ""),
-        seeds=tuple(result.get("Seeds", DEFAULT_SEEDS)),
+        seeds=tuple(result.get("Seeds", DEFAULT_SEEDS if metrics else DEFAULT_SEEDS[:1])),
         unverified=bool(result.get("Unverified", False)),
         parameters=facts.get("Parameters"),
         official_keys=facts.get("Official Keys", ""),

@@ -30,17 +30,22 @@ _PART = re.compile(
 )
 
 
-def screen_table(selected: Sequence[Row], entries: Sequence[Entry]) -> Table:
+def screen_table(selected: Sequence[Row], entries: Sequence[Entry], everything: bool = True) -> Table:
     """Return a rich table of rows: reported, measured, repeat-last or other baseline, tiers reached, verdict.
 
-    A row without a number of its own has one line.
+    Args:
+        selected: the rows.
+        entries: the ledger.
+        everything: whether rows without a number of their own, which have one line each, are more than counted.
     """
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(
-        "row", "metric", "reported", "measured", "baseline", "tiers", "verdict", show_edge=False, pad_edge=False
-    )
-    for row in selected:
+    heads = ("metric", "reported", "measured", "baseline", "tiers", "verdict")
+    table = Table(Column("row", no_wrap=True), *heads, show_edge=False, pad_edge=False)
+    shown = [row for row in selected if row.metrics or everything]
+    if len(shown) < len(selected):
+        table.caption = f"and {len(selected) - len(shown)} runs for which the paper gives no number alone"
+    for row in shown:
         verdicts = {tier: judge(row, tier, list(entries)) for tier in TIERS}
         best = headline(verdicts)
         measured = {one.metric.name: one for one in best.measured}
@@ -146,8 +151,11 @@ def parity_markdown(paper: str) -> str:
     entries = ledger.load(ledger.path(paper))
     found = rows(paper)
     sizes = {row.name: judge(row, "complexity", entries) for row in found}
-    equal = sum(verdict.reached for verdict in sizes.values())
-    lines = [f"- Number of parameters equal to the official model's: {equal} of {len(found)} configs."]
+    official = [sizes[row.name].reached for row in found if row.official_keys]
+    others = [sizes[row.name].reached for row in found if not row.official_keys]
+    lines = [f"- Number of parameters equal to the official key list's: {sum(official)} of {len(official)} configs."]
+    if others:
+        lines.append(f"- Equal to the metafile's, where there is no official list: {sum(others)} of {len(others)}.")
     lines += [f"  - `{name}`: {one.text} ({one.detail})" for name, one in sizes.items() if one.text and not one.reached]
     parity = judge(found[0], "parity", entries) if found else Verdict("parity", "")
     lines.append(f"- Stored cases of the official code: {parity.detail or NOTHING}.")

@@ -61,7 +61,7 @@ def attempt(row: Row, tier: str, settings: Settings, seed: int | None = None) ->
         entry = _MEASURE[tier](row, settings, seed)
         return Outcome(name, tier, "measured", _measured_text(row, tier, entry), seed, entry)
     except NotRunError as reason:
-        return Outcome(name, tier, "not run", f"not run: needs {reason}", seed)
+        return Outcome(name, tier, "not run", f"not run: needs {reason}")
     except FAULTS as fault:
         words = str(fault) if isinstance(fault, runs.RunFailedError) else f"{type(fault).__name__}: {fault}"
         return Outcome(name, tier, "failed", f"failed: {' '.join(words.split())}", seed)
@@ -139,7 +139,7 @@ def _evaluate(row: Row, settings: Settings, _seed: int | None) -> Entry:
         "evaluate",
         metrics,
         config=configs.digest(row),
-        details={"weights": row.weights, "sha256": registry.digest(checkpoint)},
+        details={"weights": row.weights, "sha256": registry.digest(checkpoint), **_unverified_data(row, settings)},
         seconds=time.monotonic() - start,
         threads=settings.threads,
     )
@@ -163,7 +163,7 @@ def _train(row: Row, settings: Settings, seed: int | None) -> Entry:
         metrics,
         config=digest,
         seed=seed,
-        details={"checkpoint": best.name},
+        details={"checkpoint": best.name, **_unverified_data(row, settings)},
         seconds=time.monotonic() - start,
         threads=settings.threads,
     )
@@ -177,7 +177,13 @@ def _require_data(row: Row, settings: Settings) -> None:
         for name in row.data:
             registry.locate(name, settings.data_root)
     except registry.DataNotFoundError as reason:
-        raise NotRunError(f"the data set {name}: {reason}") from reason
+        raise NotRunError(f"the data set {name} (`mmrepro data get {name}` fetches it or says how)") from reason
+
+
+def _unverified_data(row: Row, settings: Settings) -> dict[str, list[str]]:
+    """Return what the ledger says of data sets that have no published checksum, and nothing where there are none."""
+    names = [name for name in row.data if registry.status(name, settings.data_root).state == "unverified"]
+    return {"unverified_data": names} if names else {}
 
 
 def _require_device(row: Row) -> None:

@@ -6,6 +6,7 @@ imported by who uses them.
 
 from .adapters import load_adapter
 from .cases import Case, case_names, check, compare, load_case, load_keys
+from .configs import load_config
 from .data import require_data
 from .tiny import tiny
 
@@ -16,6 +17,7 @@ __all__ = [
     "compare",
     "load_adapter",
     "load_case",
+    "load_config",
     "load_keys",
     "require_data",
     "tiny",

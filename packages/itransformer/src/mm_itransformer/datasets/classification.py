@@ -6,6 +6,8 @@ scaled by the training file's mean and deviation, not by its own.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -106,17 +108,34 @@ def read_windows(path: Path) -> tuple[list[np.ndarray], list[str]]:
     windows, names = _read_npz(path) if path.suffix == ".npz" else _read_ts(path)
     if not windows:
         raise SeriesError(f"{path}: there is no window in it. Fix: give a file with one labelled window at least")
+    for number, window in enumerate(windows):
+        if np.isinf(window).any():  # one would make the scaler, and with it the series in all windows, meaningless
+            raise SeriesError(
+                f"{path}: window {number} holds an infinite value. Fix: correct it, or mark it as missing: NaN in "
+                "arrays, '?' in a .ts file"
+            )
     return windows, names
 
 
 def _read_npz(path: Path) -> tuple[list[np.ndarray], list[str]]:
-    with np.load(path, allow_pickle=False) as arrays:
-        if not {"inputs", "labels"} <= set(arrays.files):
-            raise SeriesError(
-                f"{path} holds {', '.join(arrays.files) or 'nothing'}. Fix: save inputs (windows, steps, series) and "
-                "labels (windows,) with np.savez"
-            )
-        inputs, labels = arrays["inputs"], arrays["labels"]
+    if not zipfile.is_zipfile(path):
+        raise SeriesError(f"{path} is no .npz file. Fix: save inputs (windows, steps, series) and labels with np.savez")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in ("inputs", "labels") if name in arrays}
+            names = arrays.files
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as fault:  # arrays of objects; damaged ones
+        raise SeriesError(
+            f"{path} cannot be read ({fault}). Fix: save inputs (numbers) and labels (numbers or texts) with np.savez"
+        ) from fault
+    if len(found) < 2:
+        raise SeriesError(
+            f"{path} holds {', '.join(names) or 'nothing'}. Fix: save inputs (windows, steps, series) and "
+            "labels (windows,) with np.savez"
+        )
+    inputs, labels = found["inputs"], found["labels"]
+    if inputs.dtype.kind not in "fiub":
+        raise SeriesError(f"{path}: inputs are of type {inputs.dtype}. Fix: save real numbers")
     if inputs.ndim != 3 or labels.shape != inputs.shape[:1]:
         raise SeriesError(
             f"{path}: inputs have shape {inputs.shape}, labels {labels.shape}. "
@@ -127,8 +146,12 @@ def _read_npz(path: Path) -> tuple[list[np.ndarray], list[str]]:
 
 def _read_ts(path: Path) -> tuple[list[np.ndarray], list[str]]:
     """Read the archive's text: ``@`` and ``#`` lines, then a window per line: ``1,2,?:3,4,5:class``."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as fault:
+        raise SeriesError(f"{path} is no text in UTF-8 ({fault}). Fix: save it in that encoding") from fault
     windows, names, in_data = [], [], False
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         line = line.strip()
         if not in_data:
             in_data = line.lower() == "@data"

@@ -45,7 +45,9 @@ class CSVForecastDataset(WindowDataset):
         missing_values: Sequence[float] = (),
         **kwargs,
     ) -> None:
-        if len(ratios) != 3 or min(ratios) < 0 or abs(sum(ratios) - 1) > 1e-9:
+        if isinstance(missing_values, (int, float, str)):
+            raise ValueError(f"missing_values={missing_values!r} is no list. Fix: give [{missing_values}]")
+        if isinstance(ratios, str) or len(ratios) != 3 or min(ratios) < 0 or abs(sum(ratios) - 1) > 1e-9:
             raise ValueError(f"ratios={ratios!r} must be three shares of train, val and test that add up to 1")
         self.ratios = tuple(ratios)
         self.missing_values = tuple(missing_values)
