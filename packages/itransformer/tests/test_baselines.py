@@ -7,6 +7,7 @@ import torch
 
 from mm_itransformer.baseline_checkpoint import infer_config, is_baseline, rules_of, target
 from mm_itransformer.checkpoint import require_same_model
+from mm_itransformer.models import FlowAttention
 from mm_itransformer.models.temporal import TemporalReformer, TemporalTransformer
 from mm_itransformer.models.temporal.embedding import TemporalEmbedding, sinusoids
 from mm_itransformer.models.temporal.encoder import Distilling
@@ -73,7 +74,8 @@ def test_save_and_load_is_the_identity(name, tmp_path):
     save(tmp_path / "model.safetensors", model.state_dict(), {"model": model.settings})
     stored = load(tmp_path / "model.safetensors")
     other = build(name)
-    torch.nn.init.zeros_(other.head.weight)
+    for value in other.state_dict().values():  # every weight and buffer is another one
+        value += 1
     other.load_state_dict(stored["state_dict"])
     assert stored["meta"]["model"] == model.settings
     assert torch.equal(seeded(other, batch), seeded(model, batch))
@@ -158,9 +160,16 @@ def test_channel_independence_is_each_variate_alone(name, marks):
     torch.testing.assert_close(model(**batch), torch.cat(alone, -1), atol=1e-5, rtol=1e-5)
 
 
-def test_the_official_pairing_gives_variates_the_time_features_of_other_windows():
-    model, batch = build(enc_in=1, channel_independence=True), windows()
-    fixed = build(enc_in=1, channel_independence=True, marks_pairing="fixed")
+@pytest.mark.parametrize("pairing", ["reference", "fixed"])
+def test_in_evaluation_a_variate_has_its_own_windows_time_features(pairing):
+    model, batch = build(enc_in=1, channel_independence=True, marks_pairing=pairing), windows()
+    alone = torch.cat([model(**{name: part[i : i + 1] for name, part in batch.items()}) for i in range(3)])
+    torch.testing.assert_close(model(**batch), alone, atol=1e-6, rtol=1e-5)
+
+
+def test_the_official_pairing_trains_variates_with_the_time_features_of_other_windows():
+    model, batch = build(enc_in=1, channel_independence=True, dropout=0.0).train(), windows()
+    fixed = build(enc_in=1, channel_independence=True, dropout=0.0, marks_pairing="fixed").train()
     # Series b0v0, b0v1, ... b1v0 ... meet time features b0, b1, b2, b0, ...
     forecast = model(**batch)
     window = torch.arange(3 * 5).reshape(3, 5) % 3
@@ -220,17 +229,22 @@ MARKS, FUTURE = torch.zeros(1, 24, 4), torch.zeros(1, 8, 4)
         ({"inputs": torch.zeros(1, 24, 7)}, "enc_in=5 variates, inputs have 7: set model.enc_in"),
         ({"targets": torch.zeros(1, 13, 5), "mode": "loss"}, "pred_len=8"),
         ({"targets": torch.zeros(1, 8, 1), "mode": "loss"}, "the same features"),
-        ({"marks": MARKS}, "marks are given without future_marks.*Fix: set future_marks=True in the data sets"),
-        ({"future_marks": FUTURE}, "future_marks are given without marks"),
-        ({"marks": MARKS[..., :3], "future_marks": FUTURE}, "^marks have shape.*n_marks=4"),
-        ({"marks": MARKS, "future_marks": FUTURE[:, :5]}, "^future_marks have shape.*reads 8 steps"),
+        (
+            {"marks": None, "future_marks": None},
+            "n_marks=4 .* no marks. Fix: set model.n_marks=0 or the data",
+        ),
+        ({"targets": None, "mode": "loss"}, "targets, but the batch has none"),
+        ({"future_marks": None}, "^marks are given without future_marks.*Fix: set future_marks=True in the data sets"),
+        ({"marks": None}, "future_marks are given without marks"),
+        ({"marks": MARKS[..., :3]}, "^marks have shape.*n_marks=4"),
+        ({"future_marks": FUTURE[:, :5]}, "^future_marks have shape.*reads 8 steps"),
         ({"mode": "predict", "with_attention": True}, "has no attention between variates.*with_attention=False"),
         ({"mode": "test"}, "mode='test'"),
     ],
 )
 def test_wrong_calls_name_the_cause(name, changes, message):
     with pytest.raises(ValueError, match=message):
-        build(name)(**({"inputs": torch.zeros(1, 24, 5)} | changes))
+        build(name)(**({"inputs": torch.zeros(1, 24, 5), "marks": MARKS, "future_marks": FUTURE} | changes))
 
 
 @pytest.mark.parametrize("name", ["transformer", "reformer"])
@@ -259,6 +273,15 @@ def test_the_attention_of_another_model_is_refused():
         build(attention={"type": "LSHAttention"})
     with pytest.raises(ValueError, match="type='FullAttention' is not 'LSHAttention'"):
         build("reformer", attention={"type": "FullAttention"})
+    for name in ("transformer", "reformer"):
+        with pytest.raises(
+            ValueError, match=r"type='NoAttention' is not known\. Fix: set attention.type to one of Full"
+        ):
+            build(name, attention={"type": "NoAttention"})
+
+
+def test_an_attention_may_be_given_as_a_class():
+    assert build(attention={"type": FlowAttention}).settings == build("flowformer").settings
 
 
 # Official checkpoints

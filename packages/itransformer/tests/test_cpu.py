@@ -51,6 +51,29 @@ def test_other_precisions_and_captured_graphs_take_pytorchs_layers(monkeypatch):
             assert Linear(4, 3)(inputs).shape == (2, 3)
 
 
+def test_function_transforms_and_empty_batches_take_pytorchs_layers(monkeypatch):
+    monkeypatch.setattr(cpu, "product", lambda *_: pytest.fail("oneDNN was asked"))
+    layer, inputs = Linear(4, 3), torch.randn(2, 4)
+    gradient = torch.func.grad(lambda inputs: layer(inputs).sum())(inputs)
+    torch.testing.assert_close(gradient, layer.weight.sum(0).expand(2, 4))
+    assert torch.func.vmap(layer)(inputs).shape == (2, 3)
+    layer(inputs[:0]).sum().backward()
+    assert torch.equal(layer.weight.grad, torch.zeros(3, 4))
+
+
+def test_the_second_derivatives_of_linear_are_those_of_pytorchs():
+    torch.manual_seed(0)
+    layer, inputs = Linear(4, 3), torch.randn(2, 4)
+
+    def loss(apply):
+        return lambda inputs, weight, bias: apply(inputs, weight, bias).sin().pow(2).sum()
+
+    values = (inputs, layer.weight.detach(), layer.bias.detach())
+    mine, theirs = (torch.autograd.functional.hessian(loss(f), values) for f in (cpu._Affine.apply, F.linear))
+    torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+    assert mine[0][0].any()
+
+
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_a_mask_drops_with_its_probability_and_keeps_the_mean(p):
     mask = keep_mask((301, 333), p, torch.Generator().manual_seed(0))
@@ -80,10 +103,20 @@ def test_dropout_draws_anew_in_training_only_and_follows_the_seed():
 
 
 @pytest.mark.parametrize(
-    ("tokens", "at_once", "groups"), [(7, 2**20, 1), (40, 2**20, 1), (40, 3 * 40**2, 2), (40, 1, 6)]
+    ("batch", "heads", "tokens", "at_once", "groups"),
+    [
+        (3, 2, 7, 2**20, 1),
+        (3, 2, 40, 2**20, 1),
+        (3, 2, 40, 3 * 40**2, 2),
+        (3, 2, 40, 1, 6),
+        (1, 2, 7, 2**20, 1),
+        (1, 2, 40, 1, 2),
+        (3, 1, 7, 2**20, 1),
+        (3, 1, 40, 1, 3),
+    ],
 )
-def test_dropped_attention_is_the_product_written_out(tokens, at_once, groups, monkeypatch):
-    """Short and long rows; the weights kept, or computed again; several heads at once, or one by one."""
+def test_dropped_attention_is_the_product_written_out(batch, heads, tokens, at_once, groups, monkeypatch):
+    """Short and long rows; the weights kept, or computed again; several heads at once, or one by one; one window."""
     masks = []
 
     def remembered(*args):
@@ -92,11 +125,13 @@ def test_dropped_attention_is_the_product_written_out(tokens, at_once, groups, m
 
     monkeypatch.setattr(attention, "WEIGHTS_AT_ONCE", at_once)
     monkeypatch.setattr(attention, "keep_mask", remembered)
-    batch, heads, width = 3, 2, 8
+    width = 8
     torch.manual_seed(0)
     qkv = torch.randn(batch, tokens, 3 * heads * width, requires_grad=True)
     gradient = torch.randn(batch, tokens, heads * width)
+    before = qkv.detach().clone()
     mixed = attention.dropped_attention(qkv, heads, 0.3)
+    assert torch.equal(qkv, before)
     assert len(masks) == groups
     (mine,) = torch.autograd.grad(mixed, qkv, gradient)
     assert len(masks) == (1 if groups == 1 else 2 * groups)
@@ -114,3 +149,22 @@ def test_dropped_attention_is_the_product_written_out(tokens, at_once, groups, m
 def test_attention_weights_survive_scores_that_overflow_the_exponential():
     qkv = torch.full((1, 4, 6), 60.0)
     assert attention.dropped_attention(qkv, 1, 0.1).isfinite().all()
+
+
+def test_a_second_derivative_of_dropped_attention_is_refused():
+    qkv = torch.randn(2, 4, 6, requires_grad=True)
+    mixed = attention.dropped_attention(qkv, 1, 0.1)
+    with pytest.raises(RuntimeError, match=r"no second derivative on the CPU\. Fix"):
+        torch.autograd.grad(mixed.sum(), qkv, create_graph=True)
+
+
+def test_attention_drops_all_weights_with_probability_one():
+    layer = attention.FullAttention(8, 2, dropout=1.0)
+    mixed, _ = layer(torch.randn(2, 5, 8))
+    torch.testing.assert_close(mixed, layer.proj.bias.expand(2, 5, 8))
+    assert torch.equal(Dropout(1.0)(torch.randn(3)), torch.zeros(3))
+
+
+def test_attention_among_no_windows_or_no_tokens_is_nothing():
+    layer = attention.FullAttention(8, 2, dropout=0.3)
+    assert [layer(torch.randn(shape))[0].shape for shape in ((0, 5, 8), (2, 0, 8))] == [(0, 5, 8), (2, 0, 8)]

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mm_itransformer import ITransformerInferencer
 from mm_itransformer.checkpoint import to_official
 from mm_itransformer.forecasting import choose_scaler, to_series
-from mm_itransformer.models import ITransformer
+from mm_itransformer.models import ITransformer, ITransformerImputer
 from mm_itransformer.models.temporal import TemporalTransformer
 from mm_itransformer.visualization import draw_forecast
 from mmrepro.checkpoint import CheckpointMismatchError
@@ -343,3 +343,15 @@ def test_a_model_over_time_tokens_is_given_the_time_features_of_the_forecast(tab
     np.testing.assert_allclose(forecast.values.to_numpy(), expected, rtol=1e-5)
     assert list(forecast.values.index) == list(dates[24:])
     assert forecast.attention is None
+
+
+def test_a_model_of_another_task_is_refused(checkpoint, tmp_path):
+    settings = {name: value for name, value in SETTINGS.items() if name != "pred_len"}
+    imputer = written(ITransformerImputer(**settings), tmp_path / "imputer.pth")
+    imputing = config()
+    imputing.model = dict(settings, type="ITransformerImputer")
+    for weights in (imputer, checkpoint):
+        with pytest.raises(ValueError, match=r"^the config holds a model of task 'imputation', which does not"):
+            ITransformerInferencer(imputing, weights, device="cpu")
+    with pytest.raises(ValueError, match=r"imputer\.pth holds a model of task 'imputation', which does not"):
+        ITransformerInferencer(config(), imputer, device="cpu")

@@ -152,6 +152,10 @@ def test_a_head_width_that_does_not_divide_keeps_the_official_inner_width_and_wa
         ({"inputs": torch.zeros(1, 30, 5)}, "seq_len=24"),
         ({"inputs": torch.zeros(1, 24, 5), "targets": torch.zeros(1, 13, 5), "mode": "loss"}, "pred_len=12"),
         ({"inputs": torch.zeros(1, 24, 5), "targets": torch.zeros(1, 12, 1), "mode": "loss"}, "the same features"),
+        ({"inputs": torch.zeros(1, 24, 5), "mode": "loss"}, "targets, but the batch has none"),
+        ({"inputs": torch.zeros(1, 24, 5), "marks": torch.zeros(1, 30, 4)}, "^marks have shape .1, 30, 4"),
+        ({"inputs": torch.zeros(3, 24, 5), "marks": torch.zeros(1, 24, 4)}, "^marks have shape .1, 24, 4"),
+        ({"inputs": torch.zeros(1, 24, 5), "marks": torch.zeros(1, 24)}, "^marks have shape .1, 24"),
         ({"inputs": torch.zeros(1, 24, 5), "mode": "test"}, "mode='test'"),
     ],
 )
@@ -164,3 +168,20 @@ def test_wrong_calls_name_the_cause(batch, message):
 def test_wrong_arguments_are_refused(wrong):
     with pytest.raises(ValueError, match="|".join(wrong)):
         build(**wrong)
+
+
+@pytest.mark.parametrize("attention", [{"type": "NoAttention"}, {"factor": 3}])
+def test_an_unknown_attention_is_named_with_the_known_ones(attention):
+    with pytest.raises(
+        ValueError, match=r"attention type=.* is not known\. Fix: set attention\.type to one of Full.*LSH"
+    ):
+        build(attention=attention)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_batch_without_windows_gives_none(training):
+    model, batch = build(dropout=0.3, use_norm=False).train(training), windows(batch=0)
+    forecast = model(**batch)
+    assert forecast.shape == (0, 12, 5)
+    forecast.sum().backward()
+    assert not any(parameter.grad.any() for parameter in model.parameters())

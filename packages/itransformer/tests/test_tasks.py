@@ -215,6 +215,8 @@ def test_classification_is_not_normalised_and_its_scores_add_up():
         ("imputation", {"inputs": torch.zeros(BATCH, 30, VARIATES)}, "seq_len=24"),
         ("imputation", {"mask": torch.ones(BATCH, STEPS, 1)}, "one entry of the mask for each value"),
         ("imputation", {"mask": None, "mode": "loss"}, "ImputationWindows"),
+        ("imputation", {"marks": torch.zeros(BATCH, 30, 4)}, "^marks have shape"),
+        ("imputation", {"marks": torch.zeros(1, STEPS, 4)}, "^marks have shape"),
         ("imputation", {"mode": "test"}, "mode='test'"),
         ("anomaly_detection", {"inputs": torch.zeros(STEPS, VARIATES)}, "seq_len=24"),
         ("anomaly_detection", {"mode": "test"}, "mode='test'"),

@@ -155,6 +155,14 @@ def test_rotations_are_the_same_at_lower_precision():
     torch.testing.assert_close(drawn, lsh_attention(qk, v, 4, 3, torch.randn(1, 6, 3, 2)), atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_appended_zeros_have_a_direction_at_lower_precision(dtype):
+    qk, v = (x.to(dtype) for x in heads((5, 4), (5, 4), dtype=torch.float32))
+    rotations = torch.randn(1, 4, 2, 1, generator=torch.Generator().manual_seed(5))
+    low, exact = lsh_attention(qk, v, 4, 2, rotations), lsh_attention(qk.float(), v.float(), 4, 2, rotations)
+    torch.testing.assert_close(low.float(), exact, atol=0.05, rtol=0.05)
+
+
 def test_gradients_are_those_of_the_numbers():
     index = torch.randint(6, (6, 2), generator=torch.Generator().manual_seed(5))
     rotations = torch.randn(1, 3, 2, 1, generator=torch.Generator().manual_seed(5))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mm_itransformer.encoder_checkpoint import ENCODER_RULES, ENCODER_WITNESSES, heads_of, sizes
+from mm_itransformer.encoder_checkpoint import ENCODER_RULES, ENCODER_WITNESSES, heads_of, require_positive, sizes
 from mm_itransformer.models.temporal import TemporalReformer, TemporalTransformer
 from mm_itransformer.models.temporal.embedding import CALENDAR_SIZES, sinusoids
 from mmrepro.checkpoint import Drop, KeyRules, Rename, Squeeze
@@ -125,8 +125,7 @@ def infer_config(state: Mapping[str, Tensor], *, n_heads: int | None = None) -> 
     Raises:
         ValueError: ``n_heads`` is not positive.
     """
-    if n_heads is not None and n_heads < 1:
-        raise ValueError(f"n_heads={n_heads} is not positive")
+    require_positive(n_heads=n_heads)
     settings = {key: value for key, value in _settings(_ours(state)).items() if key not in ("inner", "freq")}
     return {"model": settings | ({} if n_heads is None else {"n_heads": n_heads})}
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from mm_itransformer import baseline_checkpoint, task_checkpoint
-from mm_itransformer.encoder_checkpoint import ENCODER_RULES, ENCODER_WITNESSES, heads_of, sizes
+from mm_itransformer.encoder_checkpoint import ENCODER_RULES, ENCODER_WITNESSES, heads_of, require_positive, sizes
 from mm_itransformer.models import ITransformer
-from mm_itransformer.models.attention_settings import attention_settings
+from mm_itransformer.models.attention_settings import JOINT_ATTENTIONS, LSH_ATTENTION, attention_settings
 from mmrepro.checkpoint import CheckpointMismatchError, KeyRules, Rename, convert, differences, strip_wrappers
 from mmrepro.safe_loading import source_of
 
@@ -27,9 +27,6 @@ _LSH_RULES = tuple(
     for theirs, ours in (("toqk", "qk"), ("tov", "v"), ("to_out", "proj"))
 )
 _HEAD_RULES = {name: Rename(f"{name}.*", "head.proj.*") for name in ("projector", "projection")}
-# Attentions that share their weights' names, as do iTransformer, iInformer, iFlowformer and iFlashformer
-_JOINT = ("FullAttention", "ProbSparseAttention", "FlowAttention", "FlashAttention")
-_LSH = "LSHAttention"
 
 _WITNESSES = ENCODER_WITNESSES | {
     "pred_len": {"head.proj.weight": 0, "head.proj.bias": 0},
@@ -100,9 +97,7 @@ def infer_config(
     Raises:
         ValueError: an option is not possible, or not for the model that the keys show.
     """
-    for name, value in (("n_heads", n_heads), ("factor", factor)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name}={value} is not positive")
+    require_positive(n_heads=n_heads, factor=factor)
     if baseline_checkpoint.is_baseline(state):
         _require_unset("a model over time tokens", use_norm=use_norm, task=task)
         settings = baseline_checkpoint.infer_config(state, n_heads=n_heads)["model"]
@@ -166,17 +161,17 @@ def _sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
 
 def _attention(state: Mapping[str, Tensor], name: str | None, factor: int | None) -> dict[str, Any]:
     """Return what keys and options say of the attention, nothing if they say nothing."""
-    possible = (_LSH,) if _is_lsh(state) else _JOINT
+    possible = (LSH_ATTENTION,) if _is_lsh(state) else JOINT_ATTENTIONS
     if name is not None and name not in possible:
         raise ValueError(f"attention={name!r}: the weights are of {' or '.join(possible)}")
     if factor is not None and name != "ProbSparseAttention":
         raise ValueError(f"factor={factor} is an argument of attention=ProbSparseAttention, which is not given")
-    if name is None and possible == _JOINT:
+    if name is None and possible == JOINT_ATTENTIONS:
         return {}
     if not is_official(state):
-        return {"type": name or _LSH}
+        return {"type": name or LSH_ATTENTION}
     # The official code has the defaults of our classes, but for the factor, which its scripts choose.
-    settings = attention_settings({"type": name or _LSH})
+    settings = attention_settings({"type": name or LSH_ATTENTION})
     settings.pop("factor", None)
     return settings | ({} if factor is None else {"factor": factor})
 

@@ -71,3 +71,10 @@ def sizes(ours: Mapping[str, Tensor], witnesses: Witnesses) -> dict[str, int]:
 def heads_of(width: int, inner: int | None) -> int:
     """Return the least number of heads that makes tokens of ``width`` as wide as ``inner`` inside the attention."""
     return next((n for n in range(1, width + 1) if width // n * n == inner), 1)
+
+
+def require_positive(**numbers: int | None) -> None:
+    """Raise a ValueError that names the first of the given numbers that is not positive; None is not given."""
+    for name, value in numbers.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name}={value} is not positive")

@@ -23,6 +23,7 @@ from mmrepro import papers
 from mmrepro.datasets.missing_values import fill_missing
 from mmrepro.datasets.series import Series, SeriesError, future_dates
 from mmrepro.datasets.time_features import calendar_features, feature_names, time_features
+from mmrepro.safe_loading import source_of
 
 CALENDAR = ("month", "day", "weekday", "hour", "quarter of the hour")
 READING = ("date_column", "date_format", "encoding")
@@ -53,6 +54,7 @@ class ITransformerInferencer(BaseInferencer):
     Raises:
         FileNotFoundError: the config or the checkpoint does not exist.
         CheckpointMismatchError: the checkpoint belongs to another model than the config's.
+        ValueError: the config or the checkpoint is of a task's model, which does not forecast.
     """
 
     preprocess_kwargs: ClassVar[set[str]] = {"start", "freq", "date_column", "date_format", "encoding", "fit_scaler"}
@@ -215,6 +217,15 @@ class ITransformerInferencer(BaseInferencer):
 
     def _load_weights_to_model(self, model: torch.nn.Module, checkpoint: dict | None, cfg: Config) -> None:
         """Load strictly, converting an official file, and remember what it says about its training data."""
+        for source, settings in (
+            ("the config", model.settings),
+            (source_of(checkpoint), meta_of(checkpoint).get("model", {})),
+        ):
+            if "task" in settings:
+                raise ValueError(
+                    f"{source} holds a model of task {settings['task']!r}, which does not forecast. "
+                    "Fix: give config and checkpoint of a forecaster"
+                )
         load_strictly(model, checkpoint)
         stored = meta_of(checkpoint).get("dataset_meta", {})
         dataset = cfg.get("test_dataloader", {}).get("dataset", {})

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mm_itransformer.encoder_checkpoint import ENCODER_RULES, ENCODER_WITNESSES, heads_of, sizes
+from mm_itransformer.encoder_checkpoint import ENCODER_RULES, ENCODER_WITNESSES, heads_of, require_positive, sizes
 from mm_itransformer.models.tasks import ITransformerAnomalyDetector, ITransformerClassifier, ITransformerImputer
 from mmrepro.checkpoint import KeyRules, Rename
 
@@ -52,8 +52,7 @@ def infer_config(
     Raises:
         ValueError: the task is unknown, or ``n_heads`` is not positive.
     """
-    if n_heads is not None and n_heads < 1:
-        raise ValueError(f"n_heads={n_heads} is not positive")
+    require_positive(n_heads=n_heads)
     settings = _settings(state, task)
     settings.pop("inner", None)
     return {"model": settings | ({} if n_heads is None else {"n_heads": n_heads})}
@@ -96,9 +95,9 @@ def _settings(state: Mapping[str, Tensor], task: str | None) -> dict[str, Any]:
     if task != ITransformerClassifier.task:
         found = sizes(_ours(state), _RECONSTRUCTION_WITNESSES)
         steps = found.pop("steps", None)
-        return (
-            {"task": task} | ({} if steps is None else {"seq_len": steps}) | found
-        )  # the embedding's length goes first
+        if steps is not None:
+            found.setdefault("seq_len", steps)  # the embedding's length goes first
+        return {"task": task} | found
     found = sizes(_ours(state), _CLASSIFICATION_WITNESSES)
     flat = found.pop("flat", None)
     if flat is not None and "d_model" in found:

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from mm_itransformer.models.cpu import Linear, is_fast, keep_mask, product
 
@@ -72,7 +71,7 @@ class FullAttention(nn.Module):
         """
         qkv = self.qkv(tokens)
         dropout = self.dropout if self.training else 0.0
-        if dropout and not need_map and is_fast(qkv):
+        if 0 < dropout < 1 and not need_map and is_fast(qkv):
             return self.proj(dropped_attention(qkv, self.n_heads, dropout)), None
         # (B, N, 3*h*d) -> (3, B, h, N, d)
         q, k, v = qkv.unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
@@ -89,7 +88,11 @@ class FullAttention(nn.Module):
 def dropped_attention(qkv: Tensor, n_heads: int, dropout: float) -> Tensor:
     """Return softmax attention with dropout on its weights, float32 on the CPU: (B, N, 3*h*d) -> (B, N, h*d).
 
-    Where all weights together are many, each few are computed again in the backward pass instead of being kept.
+    Where all weights together are many, each few are computed again in the backward pass instead of being kept. There
+    is no second derivative.
+
+    Raises:
+        RuntimeError: a gradient is asked for with ``create_graph=True``.
     """
     return _DroppedAttention.apply(qkv, n_heads, dropout)
 
@@ -99,7 +102,9 @@ class _DroppedAttention(torch.autograd.Function):
     def forward(ctx, qkv: Tensor, n_heads: int, dropout: float) -> Tensor:
         batch, tokens, width = qkv.shape
         # (B, N, 3*h*d) -> (3, B*h, N, d)
-        parts = qkv.view(batch, tokens, 3, n_heads, -1).permute(2, 0, 3, 1, 4).reshape(3, batch * n_heads, tokens, -1)
+        parts = qkv.view(batch, tokens, 3, n_heads, -1).permute(2, 0, 3, 1, 4)
+        # A copy even where a view would do, since the queries are scaled in place.
+        parts = parts.clone(memory_format=torch.contiguous_format).view(3, batch * n_heads, tokens, -1)
         q, k, v = parts
         ctx.scale = q.shape[-1] ** -0.5
         q *= ctx.scale
@@ -115,8 +120,11 @@ class _DroppedAttention(torch.autograd.Function):
         return mixed.view(batch, n_heads, tokens, -1).transpose(1, 2).reshape(batch, tokens, width // 3)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        if torch.is_grad_enabled():  # a second derivative would be wrong in silence
+            raise RuntimeError(
+                "attention with dropout has no second derivative on the CPU. Fix: set model.eval() or dropout=0"
+            )
         parts, *kept = ctx.saved_tensors
         batch, tokens, width = gradient.shape
         q, k, v = parts

@@ -5,7 +5,8 @@
 - Dropout takes four elements' decisions from one 64-bit draw; PyTorch draws 53 bits for each (1.1 against 4.5 ns). The
   probability is thereby rounded to a multiple of 2**-16: 0.1 becomes 0.100006.
 
-On other devices, in other precisions and while a graph is captured these are PyTorch's own layers.
+On other devices, in other precisions, while a graph is captured and in ``torch.func`` these are PyTorch's own layers.
+``FlopCounterMode`` does not see the products: count under autocast, in another precision or on the meta device.
 """
 
 from __future__ import annotations
@@ -13,21 +14,23 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 _DECISIONS = 2**16
 
 
 def is_fast(tensor: Tensor) -> bool:
-    """Whether the ways of this file are open to a tensor: float32 on the CPU, run at once, and oneDNN is there."""
+    """Whether the ways of this file are open to a tensor: float32 on the CPU, not empty, run at once, with oneDNN."""
     return (
         tensor.device.type == "cpu"
         and tensor.dtype == torch.float32
+        and tensor.numel() > 0
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
+        and not torch._C._are_functorch_transforms_active()
     )
 
 
@@ -43,14 +46,14 @@ class _Affine(torch.autograd.Function):
         return product(inputs, weight, bias)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         inputs, weight = ctx.saved_tensors
+        times = F.linear if torch.is_grad_enabled() else product  # with create_graph, one that has a gradient itself
         rows = gradient.reshape(-1, gradient.shape[-1])
         needs_inputs, needs_weight, needs_bias = ctx.needs_input_grad
         return (
-            product(gradient, weight.t()) if needs_inputs else None,
-            product(rows.t(), inputs.reshape(-1, inputs.shape[-1]).t()) if needs_weight else None,
+            times(gradient, weight.t()) if needs_inputs else None,
+            times(rows.t(), inputs.reshape(-1, inputs.shape[-1]).t()) if needs_weight else None,
             rows.sum(0) if needs_bias else None,
         )
 

@@ -76,9 +76,6 @@ class ITransformer(BaseModel):
         self.pred_len = pred_len
         self.use_norm = use_norm
         self.features = features
-        self.embedding = InvertedEmbedding(seq_len, d_model, dropout)
-        self.backbone = InvertedEncoder(d_model, d_ff, n_heads, e_layers, dropout, activation, attention, with_cp)
-        self.head = ForecastHead(d_model, pred_len)
         self.has_maps = gives_map(attention)
         # What a checkpoint must agree with; only the sizes show in the weights, and of the attention not all.
         self.settings = {
@@ -93,6 +90,9 @@ class ITransformer(BaseModel):
             "features": features,
             "attention": attention_settings(attention),
         }
+        self.embedding = InvertedEmbedding(seq_len, d_model, dropout)
+        self.backbone = InvertedEncoder(d_model, d_ff, n_heads, e_layers, dropout, activation, attention, with_cp)
+        self.head = ForecastHead(d_model, pred_len)
 
     def forward(
         self,
@@ -115,7 +115,7 @@ class ITransformer(BaseModel):
             ``tensor``: the forecast (B, S, V). ``loss``: a dict with ``loss_mse``. ``predict``: see :meth:`predict`.
 
         Raises:
-            ValueError: lengths do not fit the model, or maps are asked of an attention that has none.
+            ValueError: shapes do not fit, targets are missing, or maps are asked of an attention that has none.
         """
         if inputs.ndim != 3 or inputs.shape[1] != self.seq_len:
             raise ValueError(
@@ -135,12 +135,14 @@ class ITransformer(BaseModel):
             return self.predict(inputs, marks, targets, with_attention)
         raise ValueError(f"mode={mode!r} is not one of 'tensor', 'loss', 'predict'")
 
-    def loss(self, inputs: Tensor, marks: Tensor | None, targets: Tensor) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, marks: Tensor | None, targets: Tensor | None) -> dict[str, Tensor]:
         """Return the mean squared error over windows, steps and variates, in scaled units.
 
         Raises:
-            ValueError: the targets have another number of variates than the forecast.
+            ValueError: there are no targets, or they have another number of variates than the forecast.
         """
+        if targets is None:
+            raise ValueError("the loss compares with targets, but the batch has none: give the data set's targets")
         forecast, _ = self._forward(inputs, marks)
         if forecast.shape != targets.shape:  # mse_loss would only warn, and broadcast
             raise ValueError(

@@ -48,7 +48,8 @@ def lsh_attention(qk: Tensor, v: Tensor, bucket_size: int, n_hashes: int, rotati
     rows = order.unsqueeze(-1).expand(-1, -1, -1, width)
     chunks = (batch, heads, -1, bucket_size)
     queries = qk.gather(2, rows).view(*chunks, width)
-    keys = _with_previous(F.normalize(queries, dim=-1))
+    eps = max(1e-12, torch.finfo(qk.dtype).tiny)  # float16 knows no 1e-12, and appended zeros have no length
+    keys = _with_previous(F.normalize(queries, dim=-1, eps=eps))
     values = _with_previous(v.gather(2, rows).view(*chunks, width))
     places = order.view(chunks)
     scores = queries @ keys.transpose(-2, -1) * width**-0.5  # (B, h, chunks, bucket_size, 2*bucket_size)

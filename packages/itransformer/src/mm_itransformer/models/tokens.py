@@ -27,9 +27,18 @@ class InvertedEmbedding(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, inputs: Tensor, marks: Tensor | None = None) -> Tensor:
-        """Turn ``inputs`` (B, T, V) and ``marks`` (B, T, M) into tokens (B, V+M, C)."""
+        """Turn ``inputs`` (B, T, V) and ``marks`` (B, T, M) into tokens (B, V+M, C).
+
+        Raises:
+            ValueError: the marks are not of the same windows.
+        """
         series = inputs.transpose(1, 2)
         if marks is not None:
+            if marks.ndim != 3 or marks.shape[:2] != inputs.shape[:2]:
+                raise ValueError(
+                    f"marks have shape {tuple(marks.shape)} (batch, steps, covariates), inputs have "
+                    f"{tuple(inputs.shape)} (batch, steps, variates): give marks of the same windows and steps"
+                )
             series = torch.cat([series, marks.to(inputs.dtype).transpose(1, 2)], dim=1)
         return self.dropout(self.proj(series))
 

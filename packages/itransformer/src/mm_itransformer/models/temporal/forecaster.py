@@ -109,7 +109,7 @@ class TemporalForecaster(BaseModel, ABC):
 
         Args:
             inputs: the windows (B, T, V).
-            marks: time features of the same steps (B, T, M).
+            marks: time features of the same steps (B, T, M). Needed unless ``n_marks`` is 0.
             targets: what followed (B, S, V), or (B, S, 1) with ``features='MS'``. Needed by ``loss``.
             mode: ``tensor``, ``loss`` or ``predict``.
             future_marks: time features of the steps to forecast (B, S, M). Needed where ``marks`` are given.
@@ -119,7 +119,7 @@ class TemporalForecaster(BaseModel, ABC):
             ``tensor``: the forecast (B, S, V). ``loss``: a dict with ``loss_mse``. ``predict``: see :meth:`predict`.
 
         Raises:
-            ValueError: shapes do not fit the model, ``future_marks`` are missing, attention maps are asked for.
+            ValueError: shapes do not fit the model, time features or targets are missing, attention maps are asked for.
         """
         self._check(inputs, marks, targets, future_marks)
         if with_attention:
@@ -136,13 +136,15 @@ class TemporalForecaster(BaseModel, ABC):
         raise ValueError(f"mode={mode!r} is not one of 'tensor', 'loss', 'predict'")
 
     def loss(
-        self, inputs: Tensor, marks: Tensor | None, targets: Tensor, future_marks: Tensor | None = None
+        self, inputs: Tensor, marks: Tensor | None, targets: Tensor | None, future_marks: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Return the mean squared error over windows, steps and variates, in scaled units.
 
         Raises:
-            ValueError: the targets have another number of variates than the forecast.
+            ValueError: there are no targets, or they have another number of variates than the forecast.
         """
+        if targets is None:
+            raise ValueError("the loss compares with targets, but the batch has none: give the data set's targets")
         forecast = self._forward(inputs, marks, future_marks)
         if forecast.shape != targets.shape:  # mse_loss would only warn, and broadcast
             raise ValueError(
@@ -188,9 +190,10 @@ class TemporalForecaster(BaseModel, ABC):
         """Repeat the time features (B, T, M) of each window for its variates (B*V, T, M)."""
         if marks is None:
             return None
-        if self.marks_pairing == "fixed":
+        if self.marks_pairing == "fixed" or not self.training:
             return marks.repeat_interleave(variates, 0)
         # The official code repeats the batch instead of each window, so that windows get each other's time features.
+        # Its tests have one window per batch, where the two are the same: a forecast depends on no other window.
         return marks.repeat(variates, 1, 1)
 
     def _outputs_of(self, series: Tensor) -> Tensor:
@@ -219,6 +222,11 @@ class TemporalForecaster(BaseModel, ABC):
             raise ValueError(
                 f"{given} are given without {missing}, but the model reads both. Fix: set future_marks=True in the "
                 "data sets"
+            )
+        if marks is None and self.n_marks:
+            raise ValueError(
+                f"the model reads n_marks={self.n_marks} time features of each step, but there are no marks. "
+                "Fix: set model.n_marks=0 or the data sets' time_features"
             )
         for name, given, steps in (("marks", marks, self.seq_len), ("future_marks", future_marks, self.pred_len)):
             if given is not None and given.shape[1:] != (steps, self.n_marks):

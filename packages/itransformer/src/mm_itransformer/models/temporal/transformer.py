@@ -11,13 +11,11 @@ from __future__ import annotations
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mm_itransformer.models.attention_settings import attention_settings
+from mm_itransformer.models.attention_settings import JOINT_ATTENTIONS, attention_settings
 from mm_itransformer.models.temporal.decoder import TemporalDecoder
 from mm_itransformer.models.temporal.embedding import TemporalEmbedding
 from mm_itransformer.models.temporal.encoder import TemporalEncoder
 from mm_itransformer.models.temporal.forecaster import TemporalForecaster
-
-ATTENTIONS = ("FullAttention", "ProbSparseAttention", "FlowAttention", "FlashAttention")
 
 
 @MODELS.register_module()
@@ -51,7 +49,9 @@ class TemporalTransformer(TemporalForecaster):
         features: ``M`` for all series in and out, ``S`` for the target alone, ``MS`` for all in and only the last out.
         channel_independence: forecast each variate by itself with the same weights; their number is free then.
         marks_pairing: what variates get for time features with ``channel_independence``: ``fixed`` for their own
-            window's, ``reference`` for those of another window of the batch, as in the official code.
+            window's, ``reference`` for those of another window of the batch in training, as in the official code. In
+            evaluation they always get their own: the official code tests with one window per batch, where it does too.
+            It validates with several, so a validation loss here differs from its own.
         with_cp: trade time for memory in training: compute each layer again in the backward pass.
         data_preprocessor: as in every mmengine model.
         init_cfg: as in every mmengine model; without it the layers start as PyTorch draws them, like the official code.
@@ -92,10 +92,9 @@ class TemporalTransformer(TemporalForecaster):
     ):
         c_out = enc_in if c_out is None else c_out
         d_ff = d_ff or 4 * d_model
-        attention = attention or {"type": "FullAttention"}
-        if attention["type"] not in ATTENTIONS:
-            raise ValueError(f"attention type={attention['type']!r} is not one of {', '.join(ATTENTIONS)}")
-        attention = attention_settings(attention)
+        attention = attention_settings(attention or {"type": "FullAttention"})
+        if attention["type"] not in JOINT_ATTENTIONS:
+            raise ValueError(f"attention type={attention['type']!r} is not one of {', '.join(JOINT_ATTENTIONS)}")
         super().__init__(
             seq_len,
             pred_len,
