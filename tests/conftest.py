@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mmrepro import papers
-
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "shared"
 PACKAGES = sorted(folder for folder in (ROOT / "packages").iterdir() if (folder / "pyproject.toml").is_file())
@@ -25,7 +23,8 @@ def pytest_generate_tests(metafunc) -> None:
 
     A ``root`` is a config that inherits from files of ``_base_`` alone, an ``heir`` one that inherits from a config.
     """
-    configs = [path for package in PACKAGES for path in papers.configs(package.name)]
+    found = [path for package in PACKAGES for path in sorted((package / "configs").rglob("*.py"))]
+    configs = [path for path in found if "_base_" not in path.parts]
     choices = {
         "config": configs,
         "root": [path for path in configs if inherits_from(path) is None],

@@ -23,11 +23,9 @@ class TemporalReformer(TemporalForecaster):
     A token is a time step with all its variates; the steps to forecast follow the known ones as zeros.
 
     Args:
-        seq_len, pred_len, enc_in, c_out, d_model, n_heads, e_layers, d_ff, dropout, activation, n_marks, embed, freq,
-            features, channel_independence, marks_pairing, with_cp, data_preprocessor, init_cfg: see
-            :class:`TemporalTransformer`.
         label_len: as in the official command; this model has no decoder, and nothing depends on it.
         attention: registry config of the attention: ``LSHAttention`` with its own arguments.
+        seq_len, pred_len: these and all others are those of :class:`TemporalTransformer`.
 
     Raises:
         ValueError: the attention is of another type.
