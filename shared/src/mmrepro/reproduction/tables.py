@@ -82,11 +82,19 @@ def badges(verdicts: dict[str, Verdict]) -> str:
 
 def measured_text(one: Measured) -> str:
     """Return ``0.386 ± 0.002 (3 seeds)``, or the value alone for a single run; runs on an unclean tree are named."""
+    return _value_text(one) + _remarks(one)
+
+
+def _value_text(one: Measured) -> str:
     digits = decimals(one.metric)
     spread = "" if one.spread is None else f" ± {one.spread:.{digits}f}"
+    return f"{one.mean:.{digits}f}{spread}"
+
+
+def _remarks(one: Measured) -> str:
     seeds = "" if one.spread is None else f"{len(one.values)} seeds"
     remarks = ", ".join(filter(None, (seeds, "unclean tree" if one.unclean else "")))
-    return f"{one.mean:.{digits}f}{spread}" + (f" ({remarks})" if remarks else "")
+    return f" ({remarks})" if remarks else ""
 
 
 def baseline_text(one: Measured | None) -> str:
@@ -139,7 +147,9 @@ def _compared(number: Row | Average, best: Verdict) -> list[str]:
     baselines = [f"{one.metric.name} {baseline_text(one)}" for one in best.measured if one.baseline is not None]
     return [
         reported + (" (unverified)" if number.unverified else ""),
-        ", ".join(f"{one.metric.name} {measured_text(one)}" for one in best.measured),
+        # One run gives all metrics, so what is to say of the runs is the same for each.
+        ", ".join(f"{one.metric.name} {_value_text(one)}" for one in best.measured)
+        + (_remarks(best.measured[0]) if best.measured else ""),
         ", ".join(baselines),
         best.tier,
         best.text or NOTHING,
