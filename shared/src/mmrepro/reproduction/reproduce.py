@@ -86,9 +86,9 @@ def _is_new(entry: ledger.Entry, entries: list[ledger.Entry]) -> bool:
     if entry.tier in ("evaluate", "train"):
         return True
     newest = ledger.current(entries, entry.row, entry.tier)
-    return not newest or any(
-        getattr(newest[-1], field) != getattr(entry, field) for field in ("metrics", "details", "config", "commit")
-    )
+    # A size that is the same at another commit is no news, and a paper may have hundreds of them.
+    facts = ["metrics", "details", "config", "clean"] + (["commit"] if entry.tier == "parity" else [])
+    return not newest or any(getattr(newest[-1], fact) != getattr(entry, fact) for fact in facts)
 
 
 def _check_work_dir(paper: str, work_dir: Path) -> None:
