@@ -53,8 +53,8 @@ def test_list_shows_papers_rows_and_tiers(fake_paper):
     text = run("list", "fake")
     assert "fake" in text
     assert "fake_b" in text
-    assert "not yet measured" in text
-    assert "parity: not yet measured" in text
+    assert "not run" in text
+    assert "parity: not run" in text
 
 
 def test_an_unknown_paper_is_one_line():

@@ -69,7 +69,7 @@ def list_rows(paper: str | None, everything: bool, work_dir: Path) -> None:
         entries = ledger.load(ledger.path(name, work_dir))
         found = rows.rows(name)
         parity = tables.judge(found[0], "parity", entries) if found else None
-        console.print(f"[bold]{name}[/]  {parity.detail if parity and parity.detail else 'parity: not yet measured'}")
+        console.print(f"[bold]{name}[/]  {parity.detail if parity and parity.detail else 'parity: not run'}")
         console.print(tables.screen_table(found, entries, everything))
         console.print()
 

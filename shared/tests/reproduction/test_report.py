@@ -34,12 +34,12 @@ def test_one_file_says_everything(fake_paper, work_dir):
         "2 reported rows, 1 measured, 1 reproduced",
         "0.382 ± 0.001 (2 seeds)",
         "1.250",
-        "not yet measured",
+        "not run",
     ):
         assert words in html
     for tier in ("complexity", "parity", "train"):
         assert f'<span class="badge reached" title="reproduced">{tier}</span>' in html
-    assert '<span class="badge absent" title="not yet measured">evaluate</span>' in html
+    assert '<span class="badge absent" title="not run">evaluate</span>' in html
     assert "not run: needs an official checkpoint" in html
     assert "torch" in html
     assert "1 cases passed" in html
@@ -138,7 +138,7 @@ Not Reproducible:
     )
     html = report.write("fake", work_dir).read_text()
     assert "1 reported rows, 0 measured, 0 reproduced" in html
-    assert 'title="0 of 2 rows measured">not yet measured' in html
+    assert 'title="0 of 2 rows measured">not run' in html
     assert "another machine" in html
     reproduce("fake", Settings(work_dir, threads=1), pattern="fake", tiers=["train"])
     html = report.write("fake", work_dir).read_text()

@@ -49,7 +49,7 @@ def test_the_screen_shows_reported_measured_baseline_tiers_and_verdict(fake_pape
     first = line(text, "fake_a", "MSE")
     for words in ("0.386", "0.385 ± 0.007 (2 seeds)", "1.250", "complexity train", "reproduced"):
         assert words in first
-    assert "not yet measured" in line(text, "fake_b", "MSE")
+    assert "not run" in line(text, "fake_b", "MSE")
 
 
 def test_an_unclean_tree_is_named_beside_the_number(fake_paper):
@@ -82,7 +82,7 @@ def test_markdown_has_a_line_for_each_row(fake_paper):
         "| `fake_a` | Lorenz-96 | MSE 0.386, MAE 0.4 | MSE 0.385 ± 0.007, MAE 0.4 ± 0.0 (2 seeds) "
         "| MSE 1.250 | train | reproduced |"
     )
-    assert lines[3] == "| `fake_b` | Lorenz-96 | MSE 0.300, MAE 0.4 |  |  |  | not yet measured |"
+    assert lines[3] == "| `fake_b` | Lorenz-96 | MSE 0.300, MAE 0.4 |  |  |  | not run |"
     assert len(lines) == 4
 
 
@@ -103,7 +103,7 @@ def test_an_average_has_a_verdict_when_every_row_is_measured(fake_paper):
     average_of(fake_paper)
     measure(fake_paper, 0.38, 0.39)
     row = "| both (2 rows) | Lorenz-96 | MSE 0.400 (unverified) |"
-    assert f"{row}  |  |  | not yet measured (1 of 2 rows measured) |" in tables.averages_markdown("fake")
+    assert f"{row}  |  |  | not run (1 of 2 rows measured) |" in tables.averages_markdown("fake")
     measure(fake_paper, 0.415, row="fake_b")
     assert f"{row} MSE 0.400 | MSE 1.250 | train | reproduced |" in tables.averages_markdown("fake")
     measure(fake_paper, 0.515, row="fake_b")
@@ -132,7 +132,7 @@ def test_sizes_and_parity(fake_paper):
 
 
 def test_benchmarks(fake_paper):
-    assert "not yet measured" in tables.benchmarks_markdown("fake")
+    assert "not run" in tables.benchmarks_markdown("fake")
     one = {"ours_ms": 1.5, "reference_ms": 3.0, "speed_up": 2.0}
     measured = {"results": {"attention": one}, "versions": {"torch": "2.15"}, "hardware": "a CPU", "threads": 2}
     fake_paper.write("benchmarks.json", json.dumps({**measured, "date": "2026-01-02T03:04:05"}))
@@ -189,5 +189,5 @@ def test_the_zoo_page_names_sources_costs_and_weights(fake_paper):
     text = tables.zoo_page("fake")
     assert text.startswith("# Fake\n")
     file = "[file](https://example.org/a.pth) (licence not stated)"
-    assert f"| `fake_a` | not yet measured | table 1 | a second | {file} |" in text
-    assert "| `fake_b` | not yet measured | table 1 | a second | none published |" in text
+    assert f"| `fake_a` | not run | table 1 | a second | {file} |" in text
+    assert "| `fake_b` | not run | table 1 | a second | none published |" in text

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 BENCHMARKS = "benchmarks.json"
-NOTHING = "not yet measured"
+NOTHING = "not run"
 _PART = re.compile(
     r"(?P<start><!-- generated: (?P<name>\w+)(?: (?P<paper>\w+))? -->\n).*?(?P<end><!-- end generated -->)", re.DOTALL
 )
