@@ -1,5 +1,5 @@
 # iTransformer (arXiv 2310.06625), long-term forecasting, Weather, 96 steps in, 96 out: MSE 0.174, MAE 0.214.
-# Cost: about 1 hour on one CPU core.
+# Cost: about 40 minutes on one CPU core.
 #
 #   mim train mmrepro-itransformer itransformer_e3-d512_1xb32-10e_weather-96to96.py
 _base_ = [
