@@ -185,3 +185,8 @@ def test_a_batch_without_windows_gives_none(training):
     assert forecast.shape == (0, 12, 5)
     forecast.sum().backward()
     assert not any(parameter.grad.any() for parameter in model.parameters())
+
+
+def test_an_encoder_without_layers_is_refused_by_name():
+    with pytest.raises(ValueError, match="e_layers=0: the encoder needs at least one layer"):
+        ITransformer(e_layers=0)

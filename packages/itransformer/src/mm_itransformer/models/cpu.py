@@ -1,9 +1,11 @@
 """Two things that PyTorch does slowly on the CPU, done fast in single precision: matrix products and dropout.
 
+What it brings stands in the package's ``benchmarks.json``.
+
 - Products of float32 go through oneDNN, which uses AVX-512 wherever the processor has it. PyTorch asks MKL, which does
-  so on Intel's processors only (AMD EPYC, one core: 240 against 110 GFLOP/s).
-- Dropout takes four elements' decisions from one 64-bit draw; PyTorch draws 53 bits for each (1.1 against 4.5 ns). The
-  probability is thereby rounded to a multiple of 2**-16: 0.1 becomes 0.100006.
+  so on Intel's processors only.
+- Dropout takes four elements' decisions from one 64-bit draw; PyTorch draws 53 bits for each. The probability is
+  thereby rounded to a multiple of 2**-16: 0.1 becomes 0.100006.
 
 On other devices, in other precisions, while a graph is captured and in ``torch.func`` these are PyTorch's own layers.
 ``FlopCounterMode`` does not see the products: count under autocast, in another precision or on the meta device.

@@ -90,6 +90,8 @@ class InvertedEncoder(nn.Module):
         with_cp: bool = False,
     ):
         super().__init__()
+        if e_layers < 1:
+            raise ValueError(f"e_layers={e_layers}: the encoder needs at least one layer")
         self.with_cp = with_cp
         self.layers = nn.ModuleList(
             InvertedEncoderLayer(d_model, d_ff, n_heads, dropout, activation, attention) for _ in range(e_layers)
