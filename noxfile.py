@@ -19,6 +19,7 @@ nox.options.error_on_external_run = True
 HERE = Path(__file__).parent.resolve()
 CONSTRAINTS = HERE / "constraints.txt"
 CORE = HERE / "shared"
+OPERATORS = "ops"  # what `bench` calls the core
 PAPERS = {
     folder.name: folder for folder in sorted((HERE / "packages").iterdir()) if (folder / "pyproject.toml").is_file()
 }
@@ -82,7 +83,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run all fast tests in one environment; `-- -m slow` runs the slow ones, `-- PATH` some."""
-    install_checkout(session, *groups("openmmlab", "test"))
+    install_checkout(session, *groups("openmmlab", "test", "onnx"))
     session.run(
         "python",
         "-m",
@@ -115,6 +116,28 @@ def upstream(session: nox.Session) -> None:
         *groups("test"),
     )
     session.run("python", "-m", "pytest", "shared/tests", "packages", *session.posargs, env=environment())
+
+
+@nox.session
+def compiled(session: nox.Session) -> None:
+    """Compile mmcv's operators (a quarter of an hour) and compare them with those that need no compiler."""
+    install_checkout(session, *groups("openmmlab", "test"), "ninja", "pip", "setuptools", "wheel")
+    folder = Path(session.create_tmp())
+    download = ("--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--dest", str(folder))
+    session.run("python", "-m", "pip", "download", "--quiet", *download, "-c", str(CONSTRAINTS), "onedl-mmcv")
+    shutil.unpack_archive(next(folder.glob("*.tar.gz")), folder)
+    source = next(path.parent for path in folder.glob("*/setup.py"))
+    # mmcv 2.3.6 asks for C++17, the headers of torch 2.15 need C++20
+    setup = (source / "setup.py").read_text(encoding="utf-8").replace("c++17", "c++20")
+    (source / "setup.py").write_text(setup, encoding="utf-8")
+    with session.chdir(source):
+        build = {"MMCV_WITH_OPS": "1", "FORCE_CUDA": "0", "CFLAGS": "-O1"}
+        session.run("python", "setup.py", "--quiet", "build_ext", "--inplace", env=build)
+    place = session.run("python", "-c", "import mmcv; print(mmcv.__path__[0])", silent=True).strip()
+    for extension in (source / "mmcv").glob("_ext*"):
+        shutil.copy(extension, place)
+    tests = "shared/tests/ops/test_compiled.py"
+    session.run("python", "-m", "pytest", tests, *session.posargs, env=environment())
 
 
 @nox.session
@@ -154,9 +177,13 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure our code against plain transcriptions, side by side in one run: `nox -s bench [-- paper]`."""
-    paper, arguments = paper_argument(session)
-    install_checkout(session, papers=[paper])
+    """Measure our code beside plain transcriptions: `nox -s bench [-- paper]`, or `-- ops` for the core's operators."""
+    if session.posargs[:1] == [OPERATORS]:
+        paper, arguments = OPERATORS, session.posargs[1:]
+        session.install("-c", str(CONSTRAINTS), "-e", f"{CORE}[openmmlab]", *groups("openmmlab"))
+    else:
+        paper, arguments = paper_argument(session)
+        install_checkout(session, papers=[paper])
     session.run("mmrepro", "bench", paper, *arguments, env=environment())
 
 

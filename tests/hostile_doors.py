@@ -8,7 +8,6 @@ the host libraries as they are; ``installed`` has mmrepro's safe loader behind t
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -20,7 +19,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import torch
@@ -32,6 +30,8 @@ from mmengine.model import BaseModel, PretrainedInit
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner, checkpoint, load_checkpoint
 from torch import nn
+
+import mmrepro  # noqa: F401  its finder lets mmdet, mmseg and mmpretrain import; the safe loader comes later
 
 # The places in a checkpoint of mmengine's kind, and the file that is nothing but the payload.
 PLACES = ("state_dict", "optimizer", "meta", "message_hub", "history", "alone")
@@ -327,26 +327,6 @@ def config_doors() -> dict[str, Callable[[str, str], object]]:
     }
 
 
-def stand_in_for_compiled_ops() -> None:
-    """Let mmdet, mmseg and mmpretrain import where mmcv came without its compiled operators; no door calls one."""
-    if importlib.util.find_spec("mmcv._ext") is not None:
-        return
-
-    def operator(name: str):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return partial(compiled_operator_is_missing, name)
-
-    module = types.ModuleType("mmcv._ext")
-    module.__spec__ = ModuleSpec("mmcv._ext", loader=None)
-    module.__getattr__ = operator
-    sys.modules["mmcv._ext"] = module
-
-
-def compiled_operator_is_missing(name: str, *_, **__):
-    raise NotImplementedError(name)
-
-
 def method_table_takes_a_builtin(path: Path) -> bool:
     """Return whether a file's getattr gets into the table of methods that all of mmengine's HistoryBuffers share."""
     state = HistoryBuffer([1.0], [1]).__getstate__() | {"statistics_methods": {"new": getattr}}
@@ -377,7 +357,6 @@ def main(mode: str, folder: Path) -> None:
     elif not hasattr(checkpoint, "_safe_torch_load"):
         # Upstream mmengine leaves it to torch, whose default changed in 2.6: as with the torch that it was written for.
         os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
-    stand_in_for_compiled_ops()
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     handler.log_message = lambda *_: None
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

@@ -11,6 +11,7 @@ import pytest
 
 from mmrepro import papers
 from mmrepro.cli import main
+from mmrepro.ops import ext
 from mmrepro.reproduction import tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,3 +79,8 @@ def test_links_lead_somewhere(page):
 def test_generated_tables_are_fresh(package):
     """`mmrepro report PAPER --write-tables` would change nothing."""
     assert tables.stale_tables(package) == []
+
+
+def test_every_served_operator_is_documented():
+    named = set(CODE.findall((ROOT / "docs/operators.md").read_text(encoding="utf-8")))
+    assert set(ext.MODULE_OF) <= named

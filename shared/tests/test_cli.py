@@ -135,7 +135,10 @@ def test_quickstart_shows_result_baseline_plot_and_report(fake_paper, tmp_path):
 
 def test_bench_shows_each_case(fake_paper):
     fake_paper.write("tests/bench.py", "def cases():\n    return {'attention': (int, int)}\n")
-    assert run("bench", "fake", "--repeats", "2").startswith("attention: ")
+    shown = run("bench", "fake", "--repeats", "2")
+    assert shown.startswith("attention: ")
+    assert shown.splitlines()[-1] == str(fake_paper.root / "README.md")
+    assert "| attention |" in (fake_paper.root / "README.md").read_text()
 
 
 def test_doctor_fails_only_when_something_is_broken(monkeypatch):

@@ -6,16 +6,23 @@ from importlib.metadata import PackageNotFoundError
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mmrepro import doctor
 from mmrepro.doctor import Finding
+from mmrepro.ops.ext import MODULE_OF
 
 
 @pytest.fixture
 def installed(monkeypatch):
     """An environment that a test describes: versions by distribution, distributions by module, children's answers."""
     machine = SimpleNamespace(
-        versions={"torch": "2.12.0", "torchvision": "0.27"}, owners={}, modules=set(), answers={}, requires={}
+        versions={"torch": "2.12.0", "torchvision": "0.27"},
+        owners={},
+        modules=set(),
+        answers={},
+        attention=(True, "cpu|torch|the path for the device 'cpu'"),
+        requires={},
     )
 
     def version(name):
@@ -29,7 +36,8 @@ def installed(monkeypatch):
         return SimpleNamespace(requires=machine.requires[name])
 
     def probe(code):
-        return next((answer for part, answer in machine.answers.items() if part in code), (True, "fine"))
+        answers = {**machine.answers, "mmrepro.ops.dispatch": machine.attention}
+        return next((answer for part, answer in answers.items() if part in code), (True, "fine"))
 
     monkeypatch.setattr(doctor, "version", version)
     monkeypatch.setattr(doctor, "distribution", distribution)
@@ -119,26 +127,61 @@ def test_a_missing_libgl_is_named(installed):
 
 
 @pytest.mark.parametrize(
-    ("compiled", "served", "answer", "state", "words"),
+    ("compiled", "answer", "state", "words"),
     [
-        (True, False, (True, ""), "ok", "compiled operators are live"),
-        (True, False, (False, "ImportError: undefined symbol"), "broken", "undefined symbol"),
-        (False, True, (True, ""), "ok", "mmrepro serves it"),
-        (False, False, (True, ""), "warning", "missing"),
+        (True, (True, ""), "ok", "compiled operators are live"),
+        (True, (False, "ImportError: undefined symbol"), "broken", "undefined symbol"),
+        (False, (True, ""), "ok", f"mmrepro serves {len(MODULE_OF)} operators"),
     ],
 )
-def test_the_live_operator_path(installed, tmp_path, compiled, served, answer, state, words):
+def test_the_live_operators(installed, tmp_path, compiled, answer, state, words):
     extension = tmp_path / "_ext.cpython-311-x86_64-linux-gnu.so"
     if compiled:
         extension.touch()
     installed.modules = {"mmcv": SimpleNamespace(origin=str(tmp_path / "__init__.py"))}
-    if served:
-        installed.modules["mmrepro.ops"] = SimpleNamespace(origin="x")
     installed.answers = {"mmcv._ext": answer}
     (path,) = about("operators")
     assert path.state == state
     assert words in path.text
     assert path.fix == (f'rm "{extension}"' if state == "broken" else "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "words", "fix"),
+    [
+        ((True, "cpu|torch|the path for the device 'cpu'"), "ok", "pure PyTorch is live: the path for the device", ""),
+        ((True, "noise\ncuda|triton|the path for CUDA"), "ok", "Triton is live: the path for CUDA", ""),
+        ((True, "cuda|mmcv|forced by MMREPRO_MSDA"), "ok", "mmcv's compiled operator is live: forced", ""),
+        (
+            (True, "cuda|torch|the Triton kernels cannot run: no C compiler"),
+            "warning",
+            "pure PyTorch is live: the Triton kernels cannot run: no C compiler",
+            "apt-get install gcc python3-dev && pip install triton",
+        ),
+        (
+            (False, "RuntimeError: MMREPRO_MSDA=triton, but the tensors are on 'cpu'"),
+            "broken",
+            "MMREPRO_MSDA=triton, but",
+            "unset MMREPRO_MSDA",
+        ),
+    ],
+)
+def test_the_live_path_of_deformable_attention(installed, answer, state, words, fix):
+    installed.attention = answer
+    (path,) = about("deformable attention")
+    assert (path.state, path.fix) == (state, fix)
+    assert words in path.text
+
+
+def test_without_torch_there_is_no_word_about_attention(installed):
+    installed.attention = (False, "ModuleNotFoundError: No module named 'torch'")
+    assert about("deformable attention") == []
+
+
+def test_the_live_path_is_the_one_that_the_function_takes():
+    (found,) = doctor._deformable_attention()
+    expected = "Triton" if torch.cuda.is_available() else "pure PyTorch"
+    assert found.text.startswith(f"{expected} is live")
 
 
 def test_a_child_tells_its_last_error_line():

@@ -213,11 +213,18 @@ def convert(paper: str, source: Path, destination: Path, to_official: bool, opti
 @main.command()
 @_paper
 @click.option("--repeats", type=click.IntRange(1), default=30, show_default=True, help="Pairs of calls per case.")
-def bench(paper: str, repeats: int) -> None:
-    """Measure our code against plain transcriptions, side by side; writes benchmarks.json."""
+@click.option("--only", metavar="TEXT", help="Only the groups of shapes with this in their name; the others are kept.")
+def bench(paper: str, repeats: int, only: str | None) -> None:
+    """Measure our code against plain transcriptions, side by side; writes benchmarks.json and the tables of it.
+
+    PAPER may be ops: the core's operators beside mmcv's.
+    """
+    from mmrepro.reproduction import tables
     from mmrepro.testing.bench import run
 
-    run(paper, repeats=repeats, show=click.echo)
+    run(paper, repeats=repeats, only=only, show=click.echo)
+    for page in tables.write_tables(tables.benchmarks_root(paper)):
+        click.echo(page)
 
 
 @main.command()

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmrepro import __version__, papers
+from mmrepro.ops.ext import MODULE_OF
 
 # Older releases load checkpoints with known holes, also with weights_only=True.
 ADVISED_TORCH = (2, 10)
@@ -30,6 +31,7 @@ MODULES = {
     "onedl-mmpretrain": "mmpretrain",
 }
 SHOWN = ("torch", "torchvision", "numpy", "mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain", "mim", "cv2")
+PATH_NAMES = {"torch": "pure PyTorch", "triton": "Triton", "mmcv": "mmcv's compiled operator"}
 OK, NOTE, WARNING, BROKEN = "ok", "note", "warning", "broken"
 
 
@@ -53,6 +55,7 @@ def examine() -> list[Finding]:
         *_installed_twice(),
         *_opencv(),
         _operators(),
+        *_deformable_attention(),
         _papers(),
         _data_root(),
     ]
@@ -184,14 +187,31 @@ def _operators() -> Finding:
         return Finding("operators", NOTE, "mmcv is not installed; papers that need it say so in their extra")
     extension = next(iter(Path(find_spec("mmcv").origin).parent.glob("_ext*.*")), None)
     if extension is None:
-        served = find_spec("mmrepro.ops") is not None
-        live = "mmrepro serves it from torchvision and plain torch" if served else "missing, what needs it fails"
-        return Finding("operators", OK if served else WARNING, f"mmcv._ext is not compiled: {live}")
+        text = f"mmcv._ext is not compiled: mmrepro serves {len(MODULE_OF)} operators from torchvision and plain torch"
+        return Finding("operators", OK, text)
     works, said = probe("import torch, mmcv._ext")
     if works:
         return Finding("operators", OK, f"mmcv's compiled operators are live ({extension.name})")
     text = f"{extension.name} exists but does not load, built for another torch: {said}"
     return Finding("operators", BROKEN, text, f'rm "{extension}"')
+
+
+def _deformable_attention() -> list[Finding]:
+    """Say which path of ``ms_deform_attn`` is live, and why a faster one is not."""
+    topic = "deformable attention"
+    works, said = probe(
+        "import torch; from mmrepro.ops.dispatch import choose; "
+        "device = 'cuda' if torch.cuda.is_available() else 'cpu'; print(device, *choose(device), sep='|')"
+    )
+    if not works:
+        if "MMREPRO_MSDA" not in said:  # torch itself does not import, which has a line of its own
+            return []
+        return [Finding(topic, BROKEN, said, "unset MMREPRO_MSDA")]
+    device, path, reason = said.splitlines()[-1].split("|")
+    text = f"{PATH_NAMES[path]} is live: {reason}"
+    if device == "cuda" and reason.startswith("the Triton kernels cannot run"):
+        return [Finding(topic, WARNING, text, "apt-get install gcc python3-dev && pip install triton")]
+    return [Finding(topic, OK, text)]
 
 
 def _papers() -> Finding:

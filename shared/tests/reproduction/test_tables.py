@@ -158,6 +158,41 @@ def test_benchmarks_of_steps_and_programs(fake_paper):
     assert "| what | ours (ms) |" not in text
 
 
+def test_benchmarks_of_groups(fake_paper):
+    def sides(ours, theirs, less=1.0):
+        return {"ours": {"ms": ours, "peak_mib": 10.0 * less}, "mmcv": {"ms": theirs, "peak_mib": 40.0}}
+
+    lines = {"encoder": {"forward": sides(10, 20), "both": sides(10, 80)}, "decoder": {"forward": sides(1, 8, 0.001)}}
+    about = {"versions": {"torch": "2.15"}, "threads": 2, "date": "2026-01-02T03:04:05"}
+    groups = {"CPU": {"lines": lines, "hardware": "a CPU", **about}}
+    fake_paper.write("benchmarks.json", json.dumps({"groups": groups}))
+    text = tables.benchmarks_markdown("fake")
+    assert text.startswith(
+        "**CPU**\n\n| what | direction | ours (ms) | mmcv (ms) | speed-up | ours (MiB) | mmcv (MiB) |"
+    )
+    assert "| encoder | forward | 10 | 20 | 2.00 × | 10 | 40 | 0.25 |" in text
+    assert "| encoder | both | 10 | 80 | 8.00 × | 10 | 40 | 0.25 |" in text
+    assert "| decoder | forward | 1 | 8 | 8.00 × | 0 | 40 | 0.03 |" in text  # less than a MiB counts as one
+    assert "| geometric mean | forward |  |  | 4.00 × |  |  | 0.08 |" in text
+    assert "| geometric mean | both |  |  | 8.00 × |  |  | 0.25 |" in text
+    assert "| geometric mean | all |  |  | 5.04 × |  |  | 0.12 |" in text
+    assert text.endswith("a CPU, 2 threads, torch 2.15, 2026-01-02.")
+
+
+def test_the_cores_tables_stand_in_the_same_pages(monkeypatch, fake_paper):
+    core = fake_paper.root.parent.parent / "shared"
+    core.mkdir()
+    monkeypatch.setattr(tables, "benchmarks_root", lambda name: core if name == "ops" else fake_paper.root)
+    page = core.parent / "docs" / "performance.md"
+    page.parent.mkdir()
+    parts = [f"<!-- generated: benchmarks {name} -->\nold\n<!-- end generated -->\n" for name in ("fake", "ops")]
+    page.write_text("".join(parts))
+    assert tables.stale_tables(core) == [f"{page}: benchmarks"]
+    assert tables.write_tables(core) == [page]
+    assert page.read_text().startswith(parts[0])
+    assert page.read_text().count("Speed: not run.") == 1
+
+
 def test_pages_are_stale_until_written_and_again_after_a_measurement(fake_paper):
     readme = fake_paper.root / "README.md"
     page = fake_paper.root.parent.parent / "docs" / "performance.md"

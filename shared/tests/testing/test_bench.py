@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from mmrepro.reproduction import tables
 from mmrepro.testing import bench
 
 MORE = """
@@ -29,6 +30,15 @@ CASES = """
 calls = []
 def cases():
     return {"attention": (lambda: calls.append("ours"), lambda: calls.append("reference"))}
+"""
+GROUPS = """
+def make(size):
+    return lambda: lambda: b"1" * size
+
+def groups():
+    sides = {"ours": make(2**20), "theirs": make(64 * 2**20)}
+    one = {"shape": {"forward": sides, "backward": sides}}
+    return {"CPU": one, "GPU": {"shape": {"forward": sides}}}
 """
 
 
@@ -72,6 +82,54 @@ def test_steps_and_programs_run_in_processes_of_their_own(fake_paper):
         "the row, reference",
         "the row, ours",
     ]
+
+
+def test_groups_have_times_side_by_side_and_memory_of_each_side_alone(fake_paper):
+    fake_paper.write("tests/bench.py", GROUPS)
+    shown = []
+    bench.run("fake", repeats=5, show=shown.append)
+    written = json.loads((fake_paper.root / "benchmarks.json").read_text())["groups"]
+    assert {name: list(group["lines"]["shape"]) for name, group in written.items()} == {
+        "CPU": ["forward", "backward"],
+        "GPU": ["forward"],
+    }
+    assert {"hardware", "threads", "commit", "clean", "date", "versions"} <= set(written["GPU"])
+    one = written["CPU"]["lines"]["shape"]["backward"]
+    assert list(one) == ["ours", "theirs"]
+    assert one["theirs"]["peak_mib"] > 60 > one["ours"]["peak_mib"]
+    assert all(side["ms"] > 0 for side in one.values())
+    assert len(shown) == 3
+    assert shown[0].startswith("CPU, shape, forward: ours ")
+
+
+def test_a_run_of_some_groups_keeps_the_others(fake_paper):
+    fake_paper.write("tests/bench.py", GROUPS)
+    kept = {"results": {"attention": 1}, "date": "then", "groups": {"CPU": "as it was", "another machine": "too"}}
+    fake_paper.write("benchmarks.json", json.dumps(kept))
+    bench.run("fake", repeats=5, only="GPU")
+    written = json.loads((fake_paper.root / "benchmarks.json").read_text())
+    assert written["groups"].pop("GPU")["lines"]
+    assert written == kept
+    with pytest.raises(ValueError, match=r"no group of .* has 'TPU' in its name"):
+        bench.run("fake", only="TPU")
+
+
+def test_sides_are_called_in_turn_as_often_as_the_time_allows(monkeypatch):
+    calls = []
+    sides = {name: lambda name=name: lambda: calls.append(name) for name in ("ours", "theirs")}
+    monkeypatch.setattr(bench, "_milliseconds", lambda function: (function(), 1000.0)[1])
+    assert bench.measure_sides(sides, repeats=30) == {"ours": {"ms": 1000.0}, "theirs": {"ms": 1000.0}}
+    assert calls == ["ours", "theirs"] * (2 + int(bench.SECONDS / 2))
+    monkeypatch.setattr(bench, "_milliseconds", lambda function: (function(), 1e6)[1])
+    calls.clear()
+    bench.measure_sides(sides, repeats=30)
+    assert calls == ["ours", "theirs"] * (2 + bench.FEWEST)
+
+
+def test_the_cores_operators_have_benchmarks_of_their_own():
+    root = tables.benchmarks_root(tables.OPERATORS)
+    assert (root / "tests" / "bench.py").is_file()
+    assert (root / "src" / "mmrepro").is_dir()
 
 
 def test_a_program_that_fails_says_what_it_printed():

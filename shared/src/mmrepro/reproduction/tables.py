@@ -1,7 +1,8 @@
 """Tables: on screen, and as Markdown between markers in READMEs and the documentation.
 
 A generated part stands between ``<!-- generated: NAME PAPER -->`` and ``<!-- end generated -->``; in a package's own
-README the paper may be left out. Names: ``results``, ``averages``, ``parity``, ``benchmarks``.
+README the paper may be left out. Names: ``results``, ``averages``, ``parity``, ``benchmarks``. ``benchmarks ops`` are
+those of the core's operators.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import geometric_mean
 from typing import TYPE_CHECKING
 
 from mmrepro import papers
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 BENCHMARKS = "benchmarks.json"
+OPERATORS = "ops"  # stands for a paper's name where the core's own benchmarks are meant
 NOTHING = "not run"
 _PART = re.compile(
     r"(?P<start><!-- generated: (?P<name>\w+)(?: (?P<paper>\w+))? -->\n).*?(?P<end><!-- end generated -->)", re.DOTALL
@@ -172,20 +175,60 @@ def parity_markdown(paper: str) -> str:
     return "\n".join(lines)
 
 
+def benchmarks_root(paper: str) -> Path | None:
+    """Return the folder in the checkout that holds a paper's benchmarks, the core's own for ``ops``; else None."""
+    if paper != OPERATORS:
+        return papers.checkout(paper)
+    folder = Path(__file__).resolve().parents[3]
+    return folder if (folder / "pyproject.toml").is_file() else None
+
+
 def benchmarks_markdown(paper: str) -> str:
-    """Return the tables of the package's ``benchmarks.json``: pairs of calls, steps and their memory, programs."""
-    file = papers.root(paper) / BENCHMARKS
-    if not file.is_file():
+    """Return the tables of ``benchmarks.json``: pairs of calls, steps and their memory, programs, groups of shapes."""
+    root = benchmarks_root(paper) if paper == OPERATORS else papers.root(paper)
+    file = root / BENCHMARKS if root else None
+    if file is None or not file.is_file():
         return f"Speed: {NOTHING}."
     measured = json.loads(file.read_text(encoding="utf-8"))
-    parts = [
-        _pairs_table(measured["results"]),
+    tables = [
+        _pairs_table(measured.get("results", {})),
         _steps_table(measured.get("steps", {})),
         _programs_table(measured.get("programs", {})),
     ]
+    parts = ["\n".join(lines) for lines in tables if lines]
+    if parts:
+        parts.append(_circumstances(measured))
+    for name, group in measured.get("groups", {}).items():
+        parts += [f"**{name}**", "\n".join(_group_table(group["lines"])), _circumstances(group)]
+    return "\n\n".join(parts)
+
+
+def _circumstances(measured: dict) -> str:
     torch = measured["versions"].get("torch", "?")
-    circumstances = f"{measured['hardware']}, {measured['threads']} threads, torch {torch}, {measured['date'][:10]}."
-    return "\n\n".join([*("\n".join(lines) for lines in parts if lines), circumstances])
+    return f"{measured['hardware']}, {measured['threads']} threads, torch {torch}, {measured['date'][:10]}."
+
+
+def _group_table(lines: dict) -> list[str]:
+    """Return a line for each shape and direction, ours beside the other, and the geometric means."""
+    flat = [(what, direction, sides) for what, ways in lines.items() for direction, sides in ways.items()]
+    ours, other = flat[0][2]
+    header = ["what", "direction", f"{ours} (ms)", f"{other} (ms)", "speed-up", f"{ours} (MiB)", f"{other} (MiB)"]
+    table = [_line([*header, "of its memory"]), _line(["---"] * 8)]
+    ratios: dict[str, list[tuple[float, float]]] = {}
+    for what, direction, sides in flat:
+        faster = sides[other]["ms"] / sides[ours]["ms"]
+        # Memory comes in pages: less than a MiB counts as one.
+        memory = max(1.0, sides[ours]["peak_mib"]) / max(1.0, sides[other]["peak_mib"])
+        ratios.setdefault(direction, []).append((faster, memory))
+        milliseconds = [f"{sides[label]['ms']:.3g}" for label in (ours, other)]
+        mebibytes = [f"{sides[label]['peak_mib']:,.0f}" for label in (ours, other)]
+        table.append(_line([what, direction, *milliseconds, f"{faster:.2f} ×", *mebibytes, f"{memory:.2f}"]))
+    if len(ratios) > 1:
+        ratios["all"] = [pair for pairs in ratios.values() for pair in pairs]
+    for direction, pairs in ratios.items():
+        faster, memory = (geometric_mean(values) for values in zip(*pairs, strict=True))
+        table.append(_line(["geometric mean", direction, "", "", f"{faster:.2f} ×", "", "", f"{memory:.2f}"]))
+    return table
 
 
 def _pairs_table(results: dict) -> list[str]:
@@ -270,7 +313,7 @@ def stale_tables(package_root: str | Path) -> list[str]:
     return [
         f"{page}: {match['name']}"
         for page in _pages(Path(package_root))
-        for match, fresh in _parts(page, Path(package_root).name)
+        for match, fresh in _parts(page, _name(Path(package_root)))
         if match.group() != fresh
     ]
 
@@ -281,7 +324,7 @@ def write_tables(package_root: str | Path) -> list[Path]:
     for page in _pages(Path(package_root)):
         text = page.read_text(encoding="utf-8")
         fresh = text
-        for match, part in _parts(page, Path(package_root).name):
+        for match, part in _parts(page, _name(Path(package_root))):
             fresh = fresh.replace(match.group(), part)
         if fresh != text:
             page.write_text(fresh, encoding="utf-8")
@@ -289,8 +332,19 @@ def write_tables(package_root: str | Path) -> list[Path]:
     return changed
 
 
+def _is_core(package_root: Path) -> bool:
+    return package_root.resolve() == benchmarks_root(OPERATORS)
+
+
+def _name(package_root: Path) -> str:
+    """Return what generated parts call a package of this repository."""
+    return OPERATORS if _is_core(package_root) else package_root.name
+
+
 def _pages(package_root: Path) -> list[Path]:
-    repository = package_root.resolve().parent.parent
+    repository = package_root.resolve().parent
+    if not _is_core(package_root):
+        repository = repository.parent
     pages = [package_root / "README.md", *sorted((repository / "docs").rglob("*.md")), repository / "README.md"]
     return [page for page in pages if page.is_file()]
 

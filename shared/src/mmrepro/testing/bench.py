@@ -1,6 +1,6 @@
 """Benchmarks: our code against a plain transcription of the official one, side by side in one run.
 
-A package's ``tests/bench.py`` has one or more of these functions:
+``tests/bench.py`` of a package, or of the core, has one or more of these functions:
 
 - ``cases() -> {name: (ours, reference)}``: two functions without arguments that do the same work. Both are called in
   turn, so that what else the machine does hits both alike; the medians are kept.
@@ -8,6 +8,9 @@ A package's ``tests/bench.py`` has one or more of these functions:
   its own, which reports the CPU time of a call and the most memory held meanwhile. One label is ``reference``.
 - ``programs() -> {name: {label: Program}}``: whole programs, run once each, in child processes whose CPU time is taken.
   The labels are ``ours`` and ``reference``.
+- ``groups() -> {group: {what: {direction: {label: make}}}}``: two labels, ours first. Both are built in one process and
+  called in turn for their times, and each alone in a process of its own for its memory. A group keeps hardware and date
+  of its own, so that groups may be measured on different machines.
 """
 
 from __future__ import annotations
@@ -28,10 +31,12 @@ from types import ModuleType
 
 from mmrepro import papers
 from mmrepro.reproduction import environment
-from mmrepro.reproduction.tables import BENCHMARKS
+from mmrepro.reproduction.tables import BENCHMARKS, OPERATORS, benchmarks_root
 
 WARM_UP = 3
 CALLS = 3  # of a step, after one to warm up
+SECONDS = 20.0  # that the pairs of calls of one line of a group may take, beyond FEWEST
+FEWEST = 5
 
 
 @dataclass(frozen=True)
@@ -53,27 +58,49 @@ class ProgramError(RuntimeError):
     """A child process failed; the message holds the end of what it printed."""
 
 
-def run(paper: str, *, repeats: int = 30, show: Callable[[str], object] = lambda line: None) -> dict:
-    """Measure all that a paper's ``tests/bench.py`` names and write the package's ``benchmarks.json``.
+def run(
+    paper: str, *, repeats: int = 30, only: str | None = None, show: Callable[[str], object] = lambda line: None
+) -> dict:
+    """Measure all that ``tests/bench.py`` names and write ``benchmarks.json``.
 
     Args:
-        paper: the paper's name.
+        paper: the paper's name, or ``ops`` for the core's operators.
         repeats: pairs of calls per case.
+        only: measure only the groups with this in their name; everything else stays as it was measured.
         show: gets a line for each result as soon as it is there.
 
     Returns:
         What was written: ``results`` of the cases by name (``ours_ms``, ``reference_ms``, ``speed_up``), ``steps`` and
         ``programs`` by name and label (see :func:`measure_step` and :func:`measure_program`), versions, hardware,
-        commit.
+        commit; and ``groups`` by name, each with its lines (see :func:`measure_sides`) and circumstances.
 
     Raises:
         FileNotFoundError: the paper is not installed from a checkout, or has no ``tests/bench.py``.
+        ValueError: no group has ``only`` in its name.
         ProgramError: a child process failed.
     """
-    root = papers.checkout(paper)
+    root = benchmarks_root(paper)
     if root is None or not (root / "tests" / "bench.py").is_file():
         raise FileNotFoundError(f"{paper} has no tests/bench.py here: benchmarks run from a checkout")
     bench = _module(root)
+    measured = _written(root)
+    if only is None:
+        measured |= _measure_all(bench, root, repeats, show) | {"repeats": repeats} | _circumstances(root, paper)
+    chosen = {name: group for name, group in _declared(bench, "groups").items() if only is None or only in name}
+    if only is not None and not chosen:
+        raise ValueError(f"no group of {root / 'tests' / 'bench.py'} has {only!r} in its name")
+    for name, group in chosen.items():
+        lines = _measure_group(root, name, group, repeats, show)
+        measured["groups"] = measured.get("groups", {}) | {name: {"lines": lines, **_circumstances(root, paper)}}
+    file = root / BENCHMARKS
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, file)
+    return measured
+
+
+def _measure_all(bench: ModuleType, root: Path, repeats: int, show: Callable[[str], object]) -> dict:
+    """Measure cases, steps and programs."""
     results, steps, programs = {}, {}, {}
     for name, pair in _declared(bench, "cases").items():
         results[name] = one = measure(*pair, repeats=repeats)
@@ -81,7 +108,7 @@ def run(paper: str, *, repeats: int = 30, show: Callable[[str], object] = lambda
     for name, makes in _declared(bench, "steps").items():
         steps[name] = {}
         for label in makes:
-            steps[name][label] = one = _in_a_child(root, name, label)
+            steps[name][label] = one = _in_a_child(root, "steps", name, label)
             show(f"{name}, {label}: {one['cpu_ms']:.0f} ms CPU, {one['peak_mib']:.0f} MiB")
     for name, sides in _declared(bench, "programs").items():
         programs[name] = {}
@@ -89,24 +116,39 @@ def run(paper: str, *, repeats: int = 30, show: Callable[[str], object] = lambda
             programs[name][label] = one = measure_program(program)
             found = ", ".join(f"{key} {value:.4g}" for key, value in one["metrics"].items())
             show(f"{name}, {label}: {one['cpu_s']:.1f} s CPU, {one['wall_s']:.1f} s, {found}")
+    return {"results": results, "steps": steps, "programs": programs}
+
+
+def _measure_group(root: Path, group: str, whats: dict, repeats: int, show: Callable[[str], object]) -> dict:
+    """Measure the lines of a group, each side's memory in a process of its own."""
+    lines: dict[str, dict] = {}
+    for what, directions in whats.items():
+        for direction, sides in directions.items():
+            one = measure_sides(sides, repeats=repeats)
+            for label, side in one.items():
+                side["peak_mib"] = _in_a_child(root, "groups", group, what, direction, label)["peak_mib"]
+            lines.setdefault(what, {})[direction] = one
+            found = ", ".join(f"{label} {side['ms']:.3g} ms {side['peak_mib']:.0f} MiB" for label, side in one.items())
+            show(f"{group}, {what}, {direction}: {found}")
+    return lines
+
+
+def _circumstances(root: Path, paper: str) -> dict:
     commit, clean = environment.commit(root)
-    measured = {
-        "results": results,
-        "steps": steps,
-        "programs": programs,
-        "repeats": repeats,
+    return {
         "commit": commit,
         "clean": clean,
-        "versions": environment.versions(papers.canonical(paper)),
+        "versions": environment.versions(paper if paper == OPERATORS else papers.canonical(paper)),
         "hardware": environment.hardware(),
         "threads": environment.threads(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def _written(root: Path) -> dict:
+    """Return what was measured before, which a partial run keeps."""
     file = root / BENCHMARKS
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, file)
-    return measured
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def measure(ours: Callable[[], object], reference: Callable[[], object], *, repeats: int = 30) -> dict[str, float]:
@@ -119,18 +161,50 @@ def measure(ours: Callable[[], object], reference: Callable[[], object], *, repe
     return {"ours_ms": mine, "reference_ms": theirs, "speed_up": theirs / mine}
 
 
+def measure_sides(sides: dict[str, Callable[[], Callable[[], object]]], *, repeats: int = 30) -> dict[str, dict]:
+    """Build two sides, call them in turn and return each one's median time, ``{label: {"ms": ...}}``.
+
+    There are as many pairs of calls as fit into ``SECONDS``, not more than ``repeats`` and not fewer than ``FEWEST``.
+    """
+    functions = [make() for make in sides.values()]
+    for function in functions:
+        function()
+    seconds = sum(map(_milliseconds, functions)) / 1e3
+    pairs = min(repeats, max(FEWEST, int(SECONDS / seconds)))
+    times = zip(*([_milliseconds(function) for function in functions] for _ in range(pairs)), strict=True)
+    return {label: {"ms": median(taken)} for label, taken in zip(sides, times, strict=True)}
+
+
 def measure_step(make: Callable[[], Callable[[], object]]) -> dict[str, float]:
     """Build a step in this process and return its median CPU time (``cpu_ms``) and memory (``peak_mib``).
 
     The memory is the most that the process holds during the calls beyond what it held before: imports, and what
-    ``make`` built. Runs on Linux only.
+    ``make`` built. Where ``make`` uses a CUDA device, it is that device's memory. Runs on Linux only.
     """
     step = make()
+    if _on_cuda():
+        return _measure_cuda_step(step)
     before = _resident_mib("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
     step()
     times = [_cpu_milliseconds(step) for _ in range(CALLS)]
     return {"cpu_ms": median(times), "peak_mib": _resident_mib("VmHWM") - before}
+
+
+def _on_cuda() -> bool:
+    """Whether something of this process lives on a CUDA device; torch is not imported for the answer."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized() and torch.cuda.memory_allocated() > 0
+
+
+def _measure_cuda_step(step: Callable[[], object]) -> dict[str, float]:
+    import torch
+
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    times = [_cpu_milliseconds(step) for _ in range(CALLS)]
+    return {"cpu_ms": median(times), "peak_mib": (torch.cuda.max_memory_allocated() - before) / 2**20}
 
 
 def measure_program(program: Program) -> dict:
@@ -162,9 +236,9 @@ def _run(command: Sequence[str]) -> tuple[float, str]:
     return usage.ru_utime + usage.ru_stime, text
 
 
-def _in_a_child(root: Path, name: str, label: str) -> dict[str, float]:
-    """Measure a step in a process of its own."""
-    _, text = _run([sys.executable, "-m", "mmrepro.testing.bench", str(root), name, label])
+def _in_a_child(root: Path, *keys: str) -> dict[str, float]:
+    """Measure a step in a process of its own; the keys lead to what makes it in ``tests/bench.py``."""
+    _, text = _run([sys.executable, "-m", "mmrepro.testing.bench", str(root), *keys])
     return json.loads(text.splitlines()[-1])
 
 
@@ -201,5 +275,8 @@ def _module(root: Path) -> ModuleType:
 
 
 if __name__ == "__main__":
-    folder, name, label = sys.argv[1:]
-    sys.stdout.write(json.dumps(measure_step(_module(Path(folder)).steps()[name][label])) + "\n")
+    folder, what, *keys = sys.argv[1:]
+    found = _declared(_module(Path(folder)), what)
+    for key in keys:
+        found = found[key]
+    sys.stdout.write(json.dumps(measure_step(found)) + "\n")

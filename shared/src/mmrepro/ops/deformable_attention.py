@@ -1,0 +1,97 @@
+"""The attention module of Deformable DETR (arXiv 2010.04159, section 4.1) on :func:`mmrepro.ops.ms_deform_attn`.
+
+A subclass of mmcv's module, so that parameters, initialisation and what mmdet does by type stay the same; mmcv itself
+computes it on the CPU by one ``grid_sample`` per level and a stack of all samples.
+"""
+
+from __future__ import annotations
+
+from mmcv.ops import MultiScaleDeformableAttention as MmcvMultiScaleDeformableAttention
+from torch import Tensor
+
+from mmrepro.ops.dispatch import ms_deform_attn
+
+
+class MultiScaleDeformableAttention(MmcvMultiScaleDeformableAttention):
+    """Deformable attention with mmcv's arguments, parameter names and results, faster.
+
+    Args:
+        embed_dims, num_heads, num_levels, num_points, dropout, batch_first, value_proj_ratio: as in mmcv;
+            ``im2col_step`` splits no batch here.
+    """
+
+    def attend(
+        self,
+        query: Tensor,
+        value: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+        key_padding_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the projected attention alone, without identity and dropout.
+
+        Args:
+            query: ``(B, N, C)``, positions added.
+            value: all levels' features, ``(B, S, C)``.
+            reference_points: points ``(x, y)``, ``(B, N, L, 2)``, whose offsets count in pixels of the level, or boxes
+                ``(cx, cy, w, h)``, ``(B, N, L, 4)``, whose offsets count in halves of the box, divided by the number
+                of points; in [0, 1]. A first or third size of 1 is broadcast.
+            spatial_shapes: ``(L, 2)`` as (H, W).
+            level_start_index: ``(L,)``.
+            key_padding_mask: ``(B, S)``, True where a value is padding; its projection is set to zero.
+
+        Returns:
+            ``(B, N, C)``.
+
+        Raises:
+            ValueError: reference points have neither 2 nor 4 coordinates, or shapes do not fit together.
+        """
+        batch, queries, _ = query.shape
+        value = self.value_proj(value)
+        if key_padding_mask is not None:
+            value = value.masked_fill(key_padding_mask[..., None], 0.0)
+        value = value.unflatten(-1, (self.num_heads, -1))  # (B, S, C) -> (B, S, h, d)
+        grid = batch, queries, self.num_heads, self.num_levels, self.num_points
+        offsets = self.sampling_offsets(query).view(*grid, 2)
+        weights = self.attention_weights(query).view(*grid[:3], -1).softmax(-1).view(grid)
+        locations = self._locations(reference_points, offsets, spatial_shapes)
+        sampled = ms_deform_attn(value, spatial_shapes, level_start_index, locations, weights)
+        return self.output_proj(sampled)
+
+    def _locations(self, reference_points: Tensor, offsets: Tensor, spatial_shapes: Tensor) -> Tensor:
+        """Return where to sample, ``(B, N, h, L, P, 2)``."""
+        reference = reference_points[:, :, None, :, None]
+        coordinates = reference.size(-1)
+        if coordinates == 2:
+            return reference + offsets / spatial_shapes.flip(-1)[:, None]
+        if coordinates == 4:
+            return reference[..., :2] + offsets / self.num_points * reference[..., 2:] * 0.5
+        raise ValueError(f"reference points have 2 or 4 coordinates, these have {coordinates}")
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        identity: Tensor | None = None,
+        query_pos: Tensor | None = None,
+        key_padding_mask: Tensor | None = None,
+        reference_points: Tensor | None = None,
+        spatial_shapes: Tensor | None = None,
+        level_start_index: Tensor | None = None,
+        **kwargs: object,
+    ) -> Tensor:
+        """Return attention plus ``identity``, with mmcv's arguments and defaults; ``key`` and others are not read.
+
+        Query, value, identity and the result are ``(B, N, C)`` with ``batch_first``, else ``(N, B, C)``.
+        """
+        value = query if value is None else value
+        identity = query if identity is None else identity
+        query = query if query_pos is None else query + query_pos
+        if not self.batch_first:
+            query, value = query.transpose(0, 1), value.transpose(0, 1)
+        output = self.attend(query, value, reference_points, spatial_shapes, level_start_index, key_padding_mask)
+        if not self.batch_first:
+            output = output.transpose(0, 1)
+        return self.dropout(output) + identity
