@@ -81,6 +81,11 @@ def test_generated_tables_are_fresh(package):
     assert tables.stale_tables(package) == []
 
 
+def test_the_cores_generated_tables_are_fresh():
+    """`mmrepro bench ops` writes them."""
+    assert tables.stale_tables(ROOT / "shared") == []
+
+
 def test_every_served_operator_is_documented():
     named = set(CODE.findall((ROOT / "docs/operators.md").read_text(encoding="utf-8")))
     assert set(ext.MODULE_OF) <= named

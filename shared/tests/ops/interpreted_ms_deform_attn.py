@@ -154,6 +154,17 @@ def test_any_sizes_and_any_locations(data):
     compare(arguments)
 
 
+def test_borders_of_a_level():
+    """Pixels around every border, in both directions; on a power of two, what float32 computes of them is exact."""
+    width, height = 4, 2
+    across = torch.tensor([-1.5, -1.0, -0.9375, -0.5, 0.0, 0.5, 3.0, 3.5, 3.9375, 4.0, 4.5])
+    down = torch.tensor([-1.5, -1.0, -0.9375, -0.5, 0.0, 0.5, 1.0, 1.5, 1.9375, 2.0, 2.5])
+    arguments = draw(1, 1, 1, 2, ((height, width),), 121, torch.float32)
+    grid = torch.stack(torch.meshgrid((across + 0.5) / width, (down + 0.5) / height, indexing="xy"), dim=-1)
+    arguments[3] = grid.view(1, 1, 1, 1, 121, 2)
+    compare(arguments)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("place", [math.nan, math.inf, -math.inf, "largest", "smallest"])
 def test_a_location_that_is_nowhere_counts_as_zero_and_gets_no_gradient(dtype, place):

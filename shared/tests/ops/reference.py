@@ -37,9 +37,9 @@ def bilinear(plane: Tensor, height: int, width: int, location: Tensor) -> Tensor
     """Return one sample ``(d,)`` of a map ``(H*W, d)`` at a location ``(x, y)``."""
     sample = plane.new_zeros(plane.size(1))
     x, y = location[0] * width - 0.5, location[1] * height - 0.5
-    if not (math.isfinite(x) and math.isfinite(y)):
+    if not (-1 <= x <= width and -1 <= y <= height):  # NaN too: nothing is seen from there
         return sample
-    left, top = math.floor(x), math.floor(y)
+    left, top = math.floor(x.detach()), math.floor(y.detach())
     for row, row_weight in ((top, top + 1 - y), (top + 1, y - top)):
         for column, column_weight in ((left, left + 1 - x), (left + 1, x - left)):
             if 0 <= row < height and 0 <= column < width:

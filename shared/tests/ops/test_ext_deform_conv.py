@@ -219,6 +219,31 @@ def test_half_precision_is_rounded_once(dtype):
         assert ((one.grad.float() - reference.grad).abs() <= 2 * torch.finfo(dtype).eps * scale).all()
 
 
+def test_version_2_reads_larger_offsets_flat():
+    """As mmcv does, and mmdet's DyHead needs: an image's first numbers, in the output's size."""
+    torch.manual_seed(0)
+    x, weight, grad = torch.rand(2, 2, 4, 4), torch.rand(3, 2, 3, 3), torch.rand(2, 3, 4, 4)
+    large = torch.rand(2, 18, 6, 7) * 2 - 1, torch.rand(2, 9, 6, 7)
+    cut = [one.flatten(1)[:, : one.shape[1] * 16].reshape(2, -1, 4, 4) for one in large]
+    numbers = dict(kernel_h=3, kernel_w=3, group=1, deformable_group=1, with_bias=False)
+    numbers |= dict.fromkeys(("stride_h", "stride_w", "pad_h", "pad_w", "dilation_h", "dilation_w"), 1)
+    outputs, gradients = [], []
+    for offset, mask in (large, cut):
+        output = torch.zeros(2, 3, 4, 4)
+        ext.modulated_deform_conv_forward(x, weight, EMPTY, EMPTY, offset, mask, output, EMPTY, **numbers)
+        buffers = [torch.zeros_like(one) for one in (x, weight, EMPTY, offset, mask)]
+        ext.modulated_deform_conv_backward(x, weight, EMPTY, EMPTY, offset, mask, EMPTY, *buffers, grad, **numbers)
+        outputs.append(output)
+        gradients.append(buffers)
+    assert torch.equal(*outputs)
+    for ours, theirs in zip(*(one[:3] for one in gradients), strict=True):
+        assert torch.equal(ours, theirs)
+    for ours, theirs in zip(*(one[3:] for one in gradients), strict=True):
+        read = theirs[0].numel()
+        assert torch.equal(ours.flatten(1)[:, :read], theirs.flatten(1))
+        assert not ours.flatten(1)[:, read:].any()
+
+
 def test_autocast_does_not_act_inside():
     tensors = [torch.rand(1, 2, 4, 4), torch.rand(1, 18, 4, 4), torch.rand(2, 2, 3, 3)]
     settings = ((1, 1), (1, 1), (1, 1), 1, 1, 1)

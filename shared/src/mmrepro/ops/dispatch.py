@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention (Deformable DETR, arXiv 2010.04159, equation 2): one function, three paths.
+"""Multi-scale deformable attention (Deformable DETR, arXiv 2010.04159, equation 3): one function, three paths.
 
 ``torch`` is pure PyTorch and runs everywhere, ``triton`` is for CUDA, ``mmcv`` is mmcv's compiled operator. CUDA
 tensors take the Triton kernels where Triton works, else the pure path; ``MMREPRO_MSDA=torch|triton|mmcv`` forces one.

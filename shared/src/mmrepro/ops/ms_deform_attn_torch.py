@@ -8,9 +8,9 @@ weighted rows: what `embedding_bag` computes. Nothing of size samples times chan
 - A sample outside is no special case: its cell is the nearest 2 by 2 neighbourhood inside the map, and the hat
   ``max(0, 1 - |u|)`` of its distance ``u`` to each of the four pixels is the bilinear weight there, and zero beyond.
 - The gradient of weights and locations needs one dot product per row. On the CPU they are the product of two dense
-  matrices at the positions of a sparse one (`sampled_addmm`), 2 to 3 times faster than to gather the rows.
-- The gradient of `value` is the transposed sum: sort the rows that were read, then sum, for each, what read it. It is
-  deterministic, and so many times faster than scattering that the sort does not matter.
+  matrices at the positions of a sparse one (`sampled_addmm`), three times faster than what `embedding_bag` has.
+- The gradient of `value` is the transposed sum: sort the rows that were read, then sum, for each, what read it. That
+  is deterministic, and faster than to scatter.
 """
 
 from __future__ import annotations
@@ -48,13 +48,8 @@ def attend(
     Where a map holds NaN or infinity, samples up to one pixel beyond its border, and samples of a location outside, can
     become NaN although `grid_sample` would read nothing there: they read a pixel inside with weight zero.
 
-    Args:
-        value: ``(B, S, h, d)``, floating point.
-        spatial_shapes: each level's ``(H, W)``, int64 ``(L, 2)``.
-        level_start_index: where each level starts in S, int64 ``(L,)``. Whatever both tables say, nothing outside
-            `value` is read or written.
-        sampling_locations: ``(B, N, h, L, P, 2)`` as ``(x, y)``.
-        attention_weights: ``(B, N, h, L, P)``.
+    Arguments are those of that function, checked there; both tables are int64. Whatever they say, nothing outside
+    `value` is read or written.
 
     Returns:
         ``(B, N, h*d)`` in the data type of `value`.
@@ -186,10 +181,11 @@ def _backward(
     of_samples: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of value, locations and weights; an empty tensor stands for one not asked for."""
-    grads = _empty_grads(grad, value, spatial_shapes, starts, locations, weights, of_value, of_samples)
+    grad_value, grad_locations, grad_weights = grads = _empty_grads(
+        grad, value, spatial_shapes, starts, locations, weights, of_value, of_samples
+    )
     if not (value.numel() and weights.numel()):
         return tuple(one.zero_() for one in grads)
-    grad_value, grad_locations, grad_weights = grads
     heads, width = value.shape[2:]
     levels = _levels(value, spatial_shapes, starts, locations)
     # Sorting one row per sample instead of four costs a pass over the table for each corner. That pays on the CPU where
@@ -241,11 +237,9 @@ def _sample_grads(
 def _slopes(distance: Tensor, paired: Tensor) -> tuple[Tensor, Tensor]:
     """Return the derivatives of the two pixels' weights; at a kink it is that to the right, as in `grid_sample`."""
     # Written as floats: sums of four steps are several times faster than masks.
-    step_before, step, step_one, step_two = (
-        torch.ge(distance, edge, out=torch.empty_like(distance)) for edge in (-1, 0, 1, 2)
-    )
-    near = step_before.sub_(step, alpha=2).add_(step_one)
-    far = step_two.sub_(step_one, alpha=2).add_(step).mul_(paired)
+    steps = [torch.ge(distance, edge, out=torch.empty_like(distance)) for edge in (-1, 0, 1, 2)]
+    near = steps[0].sub_(steps[1], alpha=2).add_(steps[2])
+    far = steps[3].sub_(steps[2], alpha=2).add_(steps[1]).mul_(paired)
     return near, far
 
 
@@ -278,20 +272,14 @@ def _create_first_csr_tensor() -> None:
 class _Reads:
     """The table rows that one image's queries read, and with what weights.
 
-    Args:
-        weights: the image's attention weights ``(N, h, L, P)``; only their shape counts.
-        index: data type of rows.
-        floating: data type of the rows' weights.
-        cells: keep the first of the four rows of each sample only.
+    The data types of both are ``index`` and ``floating``. With ``cells`` only the first of each sample's rows is kept.
     """
 
     def __init__(self, weights: Tensor, index: torch.dtype, floating: torch.dtype, cells: bool) -> None:
         queries, heads, levels, points = weights.shape
-        shape = (4, queries, heads * levels * points)
-        self.points = levels * points
-        self.cells = cells
-        self.weights = weights.new_empty(shape, dtype=floating)
-        self.rows = weights.new_empty((1 if cells else 4, *shape[1:]), dtype=index)
+        self.points, self.cells = levels * points, cells
+        self.weights = weights.new_empty((4, queries, heads * levels * points), dtype=floating)
+        self.rows = weights.new_empty((1 if cells else 4, *self.weights.shape[1:]), dtype=index)
 
     def put(self, chunk: slice, rows: list[Tensor], weights: Iterator[Tensor]) -> None:
         """Note the four corners of a chunk of queries, ``(C, h*L*P)`` each."""
@@ -306,14 +294,12 @@ class _Reads:
         The rows that were noted are given up.
         """
         # An image's `sums` (N*h, d) are the table now, and each row of the former table is a bag of them.
-        index = self.rows.dtype
         ordered, order = self.rows.view(-1).sort()
-        rows_per_sample = len(self.rows)
         del self.rows
         begins = _begins(ordered, size)
         del ordered
-        reader = torch.arange(len(sums), dtype=index, device=sums.device).repeat_interleave(self.points)
-        reader = reader.repeat(rows_per_sample).index_select(0, order)
+        reader = torch.arange(len(sums), dtype=begins.dtype, device=sums.device).repeat_interleave(self.points)
+        reader = reader.repeat(1 if self.cells else 4).index_select(0, order)
         if not self.cells:
             return _sum_rows(sums, reader, self.weights.view(-1).index_select(0, order), begins)
         total, tables = None, levels.tables.tolist()

@@ -6,7 +6,8 @@ differ, mmcv's rule is kept:
 
 - a sample exactly one pixel outside (offset zero beside a padding of one, as at initialisation) has no gradient with
   respect to its offset; torchvision gives the one-sided derivative;
-- NaN and infinite offsets sample zero and get no gradient; torchvision's CPU kernel reads outside the image for NaN.
+- NaN and infinite offsets sample zero and get no gradient; torchvision's CPU kernel reads outside the image for NaN;
+- v2 takes offsets and masks larger than the output and reads each image's first numbers; torchvision refuses them.
 
 bfloat16 (and float16 on the CPU) is computed in float32. mmcv passes the arguments by name; ``columns`` and ``ones``
 are scratch there and not used here. Shapes: input ``(B, C, H, W)``, weight ``(O, C / groups, kH, kW)``, output
@@ -192,6 +193,7 @@ def modulated_deform_conv_forward(
     geometry = _Geometry(
         (kernel_h, kernel_w), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), group, deformable_group
     )
+    offset, mask = (_read_flat(geometry, input, given) for given in (offset, mask))
     _check(geometry, input, weight, offset, mask=mask)
     _forward(geometry, 1, input, weight, offset, mask, bias if with_bias else None, output)
 
@@ -229,6 +231,9 @@ def modulated_deform_conv_backward(
     """
     geometry = _Geometry(
         (kernel_h, kernel_w), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), group, deformable_group
+    )
+    offset, mask, grad_offset, grad_mask = (
+        _read_flat(geometry, input, given) for given in (offset, mask, grad_offset, grad_mask)
     )
     _check(geometry, input, weight, offset, mask=mask, grad_output=grad_output)
     # The sums over the batch are kept in the dtype of the computation and rounded once.
@@ -324,6 +329,21 @@ def _backward(
             )
         grads.offset.masked_fill_(_one_pixel_outside(geometry, given), 0)
         yield part, grads
+
+
+def _read_flat(geometry: _Geometry, input: Tensor, given: Tensor) -> Tensor:
+    """Return a view of an image's first numbers in the output's size, where offset or mask are larger than the output.
+
+    mmcv reads them so, and mmdet's DyHead relies on it: it hands a coarse level the offsets and masks of the finer one.
+    """
+    if input.dim() != 4 or given.dim() != 4:
+        return given  # an error of the check
+    height, width = geometry.output_size((input.shape[2], input.shape[3]))
+    numbers = given.shape[1] * height * width
+    if given.shape[2:] == (height, width) or not 0 < numbers <= given[:1].numel():
+        return given
+    # a view: gradients are written through it
+    return given.view(len(given), -1)[:, :numbers].unflatten(1, (given.shape[1], height, width))
 
 
 def _one_pixel_outside(geometry: _Geometry, offset: Tensor) -> Tensor:
