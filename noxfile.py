@@ -123,6 +123,7 @@ def compiled(session: nox.Session) -> None:
     """Compile mmcv's operators (a quarter of an hour) and compare them with those that need no compiler."""
     install_checkout(session, *groups("openmmlab", "test"), "ninja", "pip", "setuptools", "wheel")
     folder = Path(session.create_tmp())
+    shutil.rmtree(folder)
     download = ("--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--dest", str(folder))
     session.run("python", "-m", "pip", "download", "--quiet", *download, "-c", str(CONSTRAINTS), "onedl-mmcv")
     shutil.unpack_archive(next(folder.glob("*.tar.gz")), folder)
@@ -136,8 +137,8 @@ def compiled(session: nox.Session) -> None:
     place = session.run("python", "-c", "import mmcv; print(mmcv.__path__[0])", silent=True).strip()
     for extension in (source / "mmcv").glob("_ext*"):
         shutil.copy(extension, place)
-    tests = "shared/tests/ops/test_compiled.py"
-    session.run("python", "-m", "pytest", tests, *session.posargs, env=environment())
+    comparison = "shared/tests/ops/test_compiled.py"
+    session.run("python", "-m", "pytest", comparison, *session.posargs, env=environment())
 
 
 @nox.session

@@ -105,10 +105,23 @@ def data(tmp_path):
     return tmp_path
 
 
-def test_mmdets_own_tool_trains_and_validates_with_custom_imports_alone(data):
+def test_mmdets_own_tools_run(data):
+    """train.py with custom_imports alone; test.py imports operators before it reads the config."""
     log = run(MMDET / "tools" / "train.py", "config.py", "--work-dir", "run", cwd=data)
     assert "bbox_mAP: " in log
-    assert (data / "run" / "epoch_1.pth").is_file()
+    checkpoint = data / "run" / "epoch_1.pth"
+    log = run("-m", "mmrepro.ops", MMDET / "tools" / "test.py", "config.py", checkpoint, "--work-dir", "run", cwd=data)
+    assert "bbox_mAP: " in log
+
+
+def test_a_script_runs_as_if_python_ran_it(tmp_path):
+    (tmp_path / "beside.py").write_text("NAME = 'beside'\n")
+    script = "import sys, beside; print(__name__, sys.argv, beside.NAME, mmcv._ext.nms.__name__)"
+    (tmp_path / "script.py").write_text(f"import mmcv._ext\n{script}\n")
+    assert run("-m", "mmrepro.ops", "script.py", "--x", cwd=tmp_path) == "__main__ ['script.py', '--x'] beside nms\n"
+    ran = subprocess.run([sys.executable, "-m", "mmrepro.ops"], capture_output=True, text=True, check=False)
+    assert ran.returncode != 0
+    assert ran.stderr.startswith("usage: python -m mmrepro.ops SCRIPT")
 
 
 @needs_served

@@ -59,6 +59,10 @@ HOURGLASS = {"backbone.feat_channel": 256 // NARROWER, "test_cfg.distance_thresh
 ROI_POOL_LAYER = {
     "roi_head.bbox_roi_extractor.roi_layer": {"_delete_": True, "type": "RoIPool", "output_size": 7},
 }
+DCN_V2 = {
+    "backbone.dcn": {"type": "DCNv2", "deform_groups": 1, "fallback_on_stride": False},
+    "backbone.stage_with_dcn": (False, True, True, True),
+}
 # SAC's standardised weights would blow up activations that frozen statistics do not bring back to size.
 BATCH_STATISTICS = {"backbone.norm_eval": False, "backbone.norm_cfg.momentum": 1.0}
 
@@ -88,6 +92,7 @@ MMDET = {
     "ATSS": Entry("atss/atss_r50_fpn_1x_coco.py", "nms"),
     "GFL": Entry("gfl/gfl_r50_fpn_1x_coco.py", "nms"),
     "DETR": Entry("detr/detr_r50_8xb2-150e_coco.py"),
+    "DETR with DCNv2": Entry("detr/detr_r50_8xb2-150e_coco.py", MODULATED, DCN_V2),
     "Deformable DETR": Entry("deformable_detr/deformable-detr_r50_16xb2-50e_coco.py", changes=NARROW_HEAD),
     "DINO": Entry("dino/dino-4scale_r50_8xb2-12e_coco.py", changes=NARROW_HEAD),
     "DDQ": Entry("ddq/ddq-detr-4scale_r50_8xb2-12e_coco.py", "nms", NARROW_HEAD),

@@ -159,6 +159,12 @@ def test_the_live_operators(installed, tmp_path, compiled, answer, state, words)
             "apt-get install gcc python3-dev && pip install triton",
         ),
         (
+            (True, "cuda|torch|the Triton kernels cannot run: ld: a|b"),
+            "warning",
+            "cannot run: ld: a|b",
+            "apt-get install gcc python3-dev && pip install triton",
+        ),
+        (
             (False, "RuntimeError: MMREPRO_MSDA=triton, but the tensors are on 'cpu'"),
             "broken",
             "MMREPRO_MSDA=triton, but",
@@ -171,6 +177,12 @@ def test_the_live_path_of_deformable_attention(installed, answer, state, words, 
     (path,) = about("deformable attention")
     assert (path.state, path.fix) == (state, fix)
     assert words in path.text
+
+
+def test_a_leftover_folder_of_mmcv_is_named(installed):
+    installed.modules = {"mmcv": SimpleNamespace(origin=None)}
+    (path,) = about("operators")
+    assert (path.state, path.fix) == ("broken", "pip install onedl-mmcv")
 
 
 def test_without_torch_there_is_no_word_about_attention(installed):

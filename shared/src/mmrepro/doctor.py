@@ -185,9 +185,12 @@ def _operators() -> Finding:
     """Say which operators are live: compiled ones of mmcv, or those that need no compiler."""
     if find_spec("mmcv") is None:
         return Finding("operators", NOTE, "mmcv is not installed; papers that need it say so in their extra")
-    extension = next(iter(Path(find_spec("mmcv").origin).parent.glob("_ext*.*")), None)
+    origin = find_spec("mmcv").origin
+    if origin is None:
+        return Finding("operators", BROKEN, "mmcv is half uninstalled: a folder without code", "pip install onedl-mmcv")
+    extension = next(iter(Path(origin).parent.glob("_ext*.*")), None)
     if extension is None:
-        text = f"mmcv._ext is not compiled: mmrepro serves {len(MODULE_OF)} operators from torchvision and plain torch"
+        text = f"mmcv._ext is not compiled: mmrepro serves {len(MODULE_OF)} operators from torchvision and PyTorch"
         return Finding("operators", OK, text)
     works, said = probe("import torch, mmcv._ext")
     if works:
@@ -201,13 +204,14 @@ def _deformable_attention() -> list[Finding]:
     topic = "deformable attention"
     works, said = probe(
         "import torch; from mmrepro.ops.dispatch import choose; "
-        "device = 'cuda' if torch.cuda.is_available() else 'cpu'; print(device, *choose(device), sep='|')"
+        "device = 'cuda' if torch.cuda.is_available() else 'cpu'; "
+        "print('|'.join((device, *choose(device))).replace('\\n', ' '))"
     )
     if not works:
         if "MMREPRO_MSDA" not in said:  # torch itself does not import, which has a line of its own
             return []
         return [Finding(topic, BROKEN, said, "unset MMREPRO_MSDA")]
-    device, path, reason = said.splitlines()[-1].split("|")
+    device, path, reason = said.splitlines()[-1].split("|", 2)
     text = f"{PATH_NAMES[path]} is live: {reason}"
     if device == "cuda" and reason.startswith("the Triton kernels cannot run"):
         return [Finding(topic, WARNING, text, "apt-get install gcc python3-dev && pip install triton")]

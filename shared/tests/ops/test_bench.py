@@ -24,8 +24,27 @@ def test_both_sides_do_the_same(bench, queries, monkeypatch):
     formulation = pytest.importorskip("mmcv.ops.multi_scale_deform_attn").multi_scale_deformable_attn_pytorch
     monkeypatch.setenv("MMREPRO_MSDA", "torch")  # put back what the benchmark sets
     arguments = bench.draw(bench.Shape(2, ((9, 7), (5, 4)), heads=2, width=8, queries=queries))
+    leaves = [one.requires_grad_() for one in arguments if one.is_floating_point()]
     ours, theirs = bench._ours("torch", *arguments), bench._mmcv_python(formulation, *arguments)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)  # the same sums of 8 products, in another order
+    for mine, other in zip(
+        torch.autograd.grad(ours.sum(), leaves), torch.autograd.grad(theirs.sum(), leaves), strict=True
+    ):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)  # longer sums
+
+
+def test_the_backward_direction_asks_for_all_gradients(bench, monkeypatch):
+    monkeypatch.setenv("MMREPRO_MSDA", "torch")
+    asked = []
+
+    def attend(value, shapes, starts, locations, weights):
+        asked.append([one.requires_grad and torch.is_grad_enabled() for one in (value, locations, weights)])
+        return bench._ours("torch", value, shapes, starts, locations, weights)
+
+    shape = bench.Shape(1, ((4, 5),), heads=2, width=4)
+    for backward in (False, True):
+        bench._make(shape, "cpu", backward, attend)()
+    assert asked == [[False] * 3, [True] * 3]
 
 
 def test_every_line_can_be_built_and_called(bench, monkeypatch):

@@ -141,6 +141,12 @@ def test_reference_points_have_two_or_four_coordinates():
         module(torch.randn(1, 4, 8), reference_points=torch.rand(1, 4, 1, 6), **tables([[2, 2]]))
 
 
+def test_reference_points_of_other_levels_are_refused():
+    module = MultiScaleDeformableAttention(8, num_heads=2, num_levels=2, batch_first=True)
+    with pytest.raises(ValueError, match=r"reference_points must be \(B, N, L, 2 or 4\) with L = 2 levels"):
+        module(torch.randn(1, 8, 8), reference_points=torch.rand(1, 8, 3, 2), **tables([[2, 2], [2, 2]]))
+
+
 def test_autocast_projects_in_half_and_samples_in_single_precision():
     torch.manual_seed(0)
     module = MultiScaleDeformableAttention(32, num_heads=2, num_levels=1, batch_first=True, dropout=0.0)

@@ -65,7 +65,7 @@ BAD_SHAPES = {
 
 
 @pytest.mark.parametrize("name", BAD_SHAPES)
-@pytest.mark.parametrize("path", ["", "torch"])
+@pytest.mark.parametrize("path", ["", *dispatch.PATHS])  # before a path is chosen, so the same on all
 def test_shapes_that_do_not_fit_are_named(name, path, monkeypatch):
     monkeypatch.setenv("MMREPRO_MSDA", path)
     for break_it, message in BAD_SHAPES[name]:
@@ -93,8 +93,9 @@ def test_shapes_that_do_not_fit_are_named(name, path, monkeypatch):
 def test_data_types_that_do_not_fit_are_named(name, dtype):
     broken = arguments()
     broken[name] = broken[name].to(dtype)
-    # a wrong type of value is seen at the first argument that it does not go with
-    with pytest.raises(TypeError, match=r"(must|float64 goes with float64 only)"):
+    # a value of double precision is seen at the first argument that it does not go with
+    named = "sampling_locations" if (name, dtype) == ("value", torch.float64) else name
+    with pytest.raises(TypeError, match=f"^{named} (must|is)"):
         ms_deform_attn(**broken)
 
 
@@ -301,6 +302,12 @@ def test_the_operators_of_mmcv_are_this_function():
         ms_deform_attn(**leaves), [one for one in leaves.values() if one.requires_grad], cotangent
     )
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(buffers, wanted, strict=True))
+
+
+def test_meta_tensors_give_the_shape():
+    given = {name: one.to("meta") for name, one in arguments().items()}
+    output = ms_deform_attn(**given)
+    assert (output.device.type, output.shape) == ("meta", (2, 5, 12))
 
 
 def test_the_package_offers_the_function_and_nothing_unknown():

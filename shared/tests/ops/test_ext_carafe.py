@@ -82,7 +82,7 @@ def tensors(seed: int, batch: int, channels: int, size: tuple, arguments: tuple,
 @FEW
 @given(
     seed=st.integers(0, 99),
-    batch=st.integers(1, 3),
+    batch=st.integers(0, 3),
     channels=st.integers(1, 3),
     size=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     arguments=st.tuples(st.sampled_from([3, 1, 5]), st.integers(1, 3), st.integers(1, 3)),
@@ -95,6 +95,15 @@ def test_is_the_unfolded_formulation(variant, seed, batch, channels, size, argum
     upper = torch.randn_like(output)
     gradients, wanted = (torch.autograd.grad(one, inputs, upper) for one in (output, expected))
     torch.testing.assert_close(gradients, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("variant", [Naive, Carafe])
+def test_an_empty_batch_has_empty_gradients(variant):
+    inputs = tensors(0, 0, 2, (3, 4), (3, 2, 2))
+    output = variant.apply(*inputs, 3, 2, 2)
+
+    assert output.shape == (0, 4, 6, 8)
+    assert [one.shape for one in torch.autograd.grad(output.sum(), inputs)] == [one.shape for one in inputs]
 
 
 @pytest.mark.parametrize("variant", [Naive, Carafe])

@@ -47,7 +47,7 @@ def features_and_rois(seed: int, batch: int, regions: int, size: tuple[int, int]
     return features.requires_grad_(), torch.cat((image, start, start + extent), 1)
 
 
-cases = given(
+CASES = dict(
     seed=st.integers(0, 999),
     batch=st.integers(1, 2),
     regions=st.integers(0, 3),
@@ -58,7 +58,7 @@ cases = given(
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@cases
+@given(**CASES)
 def test_without_offset_it_is_roi_align(seed, batch, regions, size, pooled, ratio):
     features, rois = features_and_rois(seed, batch, regions, size)
     output = DeformRoIPool.apply(features, rois, None, pooled, 0.5, ratio, 0.1)
@@ -96,14 +96,14 @@ def direct_loop(features: Tensor, rois: Tensor, offset: Tensor, scale: float, ra
     return output
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
-@cases
-def test_is_the_definition(seed, batch, regions, size, pooled, ratio):
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(**CASES, moved=st.booleans())
+def test_is_the_definition(seed, batch, regions, size, pooled, ratio, moved):
     features, rois = features_and_rois(seed, batch, regions, size)
     offset = torch.randn(regions, 2, *pooled, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     with torch.no_grad():
-        output = DeformRoIPool.apply(features, rois, offset, pooled, 0.5, ratio, 0.3)
-        expected = direct_loop(features, rois, offset, 0.5, ratio, 0.3)
+        output = DeformRoIPool.apply(features, rois, offset if moved else None, pooled, 0.5, ratio, 0.3)
+        expected = direct_loop(features, rois, offset * moved, 0.5, ratio, 0.3)
     torch.testing.assert_close(output, expected, rtol=1e-11, atol=1e-11)
 
 
@@ -166,3 +166,24 @@ def test_wrong_arguments_are_named():
             ext.deform_roi_pool_forward(
                 **case, pooled_height=2, pooled_width=2, spatial_scale=1.0, sampling_ratio=0, gamma=0.1
             )
+
+
+@pytest.mark.parametrize(
+    ("region", "shape", "reason"),
+    [
+        ([2.0, 0, 0, 4, 4], (2, 1, 4, 4), r"region 1, .* is of no image of the batch of 2"),
+        ([-1.0, 0, 0, 4, 4], (2, 1, 4, 4), r"region 1, .* is of no image"),
+        ([0.0, 0, 0, 4, 4], (0, 1, 4, 4), r"region 0, .* is of no image of the batch of 0"),
+        ([0.0, 0, 0, 4, 4], (2, 1, 0, 4), "0 x 4 has nothing to pool"),
+        ([0.0, 0, 0, 1e5, 1e5], (2, 1, 4, 4), r"region 1, .* has more than 67108864 samples in 1 bins"),
+        ([0.0, 0, 0, 1e20, 1e20], (2, 1, 4, 4), r"region 1, .* has more than 67108864 samples in 1 bins"),
+    ],
+)
+def test_regions_that_cannot_be_pooled_are_named(region, shape, reason):
+    features, rois, output = torch.zeros(shape), torch.tensor([[0.0, 0, 0, 2, 2], region]), torch.zeros(2, 1, 1, 1)
+    none, settings = torch.zeros(0), (1, 1, 1.0, 0, 0.1)
+
+    with pytest.raises(ValueError, match=reason):
+        ext.deform_roi_pool_forward(features, rois, none, output, *settings)
+    with pytest.raises(ValueError, match=reason):
+        ext.deform_roi_pool_backward(output, features, rois, none, torch.zeros(shape), none, *settings)

@@ -176,6 +176,21 @@ def test_softnms_leaves_its_inputs_alone_and_names_a_wrong_method():
         softnms(boxes, scores, torch.zeros(12, 5), 0.3, 0.5, 0.01, 3, 0)
 
 
+@pytest.mark.parametrize(
+    ("boxes", "scores", "dets"),
+    [((3, 4), (2,), (3, 5)), ((3, 4), (3,), (2, 5)), ((3, 4), (3,), (3, 4)), ((3, 5), (3,), (3, 5))],
+)
+def test_softnms_names_shapes_that_do_not_fit(boxes, scores, dets):
+    with pytest.raises(ValueError, match=r"boxes \(N, 4\), scores \(N,\) and dets \(N, 5\) or longer, got \(3, [45]\)"):
+        softnms(torch.zeros(boxes), torch.zeros(scores), torch.zeros(dets), 0.5, 0.5, 0.01, 1, 0)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3, 6), (5,)])
+def test_nms_match_names_another_shape(shape):
+    with pytest.raises(ValueError, match=r"dets is \(N, 5\)"):
+        nms_match(torch.zeros(shape), 0.5)
+
+
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(seed=SEEDS, count=st.integers(0, 25))
 def test_nms_match_groups_each_box_with_the_one_that_suppresses_it(seed, count):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import Function, gradcheck
 
-from mmrepro.ops.ext import roi_align
+from mmrepro.ops.ext import roi_align, roi_boxes
 from mmrepro.ops.ext.roi_align import AVERAGE, MAXIMUM, roi_align_backward, roi_align_forward
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -148,6 +148,26 @@ def test_the_maximum_says_where_it_is():
     assert x.flatten().tolist() == [4, 6]
 
 
+def test_a_maximum_at_minus_one_has_no_gradient_along_y_only():
+    features, settings = torch.ones(1, 1, 6, 6), dict(spatial_scale=1.0, sampling_ratio=1, pool_mode=0, aligned=False)
+    features.requires_grad_()
+    for region, expected in (([0.0, 1, -2, 3, 0], 0), ([0.0, -2, 1, 0, 3], 1)):
+        pooled = RoIAlign.apply(features, torch.tensor([region]), (1, 1), settings)
+
+        assert pooled.item() == 1
+        assert torch.autograd.grad(pooled, features)[0].sum() == expected
+
+
+def test_a_region_without_samples_gives_zero_and_no_gradient_in_half_precision():
+    features, flat = torch.randn(1, 1, 4, 4, dtype=torch.float16), torch.tensor([[0.0, 1, 1, 3, 1]])
+    features.requires_grad_()
+    options = dict(spatial_scale=1.0, sampling_ratio=0, pool_mode=MAXIMUM, aligned=True)
+    pooled = RoIAlign.apply(features, flat, (2, 2), options)
+
+    assert (pooled == 0).all()
+    assert (torch.autograd.grad(pooled.sum(), features)[0] == 0).all()
+
+
 def test_a_region_without_samples_gives_zero_and_no_gradient():
     features, flat = torch.randn(1, 1, 4, 4), torch.tensor([[0.0, 1, 1, 3, 1]])
     output, y, x = (torch.full((1, 1, 2, 2), -7.0) for _ in range(3))
@@ -161,11 +181,12 @@ def test_a_region_without_samples_gives_zero_and_no_gradient():
     assert (grad == 0).all()
 
 
-def test_maxima_of_many_regions_are_taken_in_parts(monkeypatch):
+@pytest.mark.parametrize("at_once", [300, 30])  # 72 samples of a region, 36 of one of its channels
+def test_maxima_of_many_regions_are_taken_in_parts(monkeypatch, at_once):
     features, rois = draw(9, 40)
     options = dict(spatial_scale=0.25, sampling_ratio=2, pool_mode=MAXIMUM, aligned=True)
     whole = RoIAlign.apply(features, rois, (3, 3), options)
-    monkeypatch.setattr(roi_align, "SAMPLES_AT_ONCE", 300)
+    monkeypatch.setattr(roi_align, "SAMPLES_AT_ONCE", at_once)
 
     assert torch.equal(RoIAlign.apply(features, rois, (3, 3), options), whole)
 
@@ -181,6 +202,24 @@ def test_half_precision_is_the_float32_result_rounded_once(dtype, mode):
 
     assert torch.equal(pooled, expected.to(dtype))
     assert torch.equal(RoIAlign.apply(features, rois.float(), (3, 3), options), pooled)  # rois of another type
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("size", "ratio"), [((1, 1), 0), ((2, 3), 0), ((2, 3), 2)])
+@pytest.mark.parametrize("aligned", [True, False])
+def test_half_precision_sends_gradients_to_the_pixels_of_float32(dtype, size, ratio, aligned):
+    # bfloat16 has no odd number above 256, and only multiples of 8 above 1024; no sample is at y = -1
+    generator = torch.Generator().manual_seed(8)
+    features = torch.randn(1, 3, 5, 1500, generator=generator).to(dtype).requires_grad_()
+    rois = torch.tensor([[0.0, 201, 1, 1501, 4], [0, 1290, -1.75, 1299.5, 3], [0, 290, 1, 299, 2.25]])
+    upstream = torch.randn(3, 3, *size, generator=generator).to(dtype)
+    options = dict(spatial_scale=1.0, sampling_ratio=ratio, pool_mode=MAXIMUM, aligned=aligned)
+    wide = features.detach().float().requires_grad_()
+    (expected,) = torch.autograd.grad(RoIAlign.apply(wide, rois, size, options), wide, upstream.float())
+
+    (grad,) = torch.autograd.grad(RoIAlign.apply(features, rois, size, options), features, upstream)
+
+    assert torch.equal(grad, expected.to(dtype))
 
 
 def test_gradients_are_added_to_what_is_there():
@@ -216,6 +255,29 @@ def test_regions_that_cannot_be_pooled_are_named(region, shape, reason):
         roi_align_forward(features, rois, output, empty, empty, 1, 1, 1.0, 1, AVERAGE, True)
     with pytest.raises(ValueError, match=reason):
         roi_align_backward(output, rois, empty, empty, features, 1, 1, 1.0, 1, AVERAGE, True)
+
+
+@pytest.mark.parametrize("mode", [AVERAGE, MAXIMUM])
+@pytest.mark.parametrize("corner", [(1e5, 1e5), (1e20, 1e20), (1e30, 2), (40000, 2)])
+def test_regions_with_more_samples_than_memory_holds_are_named(mode, corner):
+    features, rois = torch.zeros(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 2, 2], [0.0, 0, 0, *corner]])
+    output, y, x = (torch.zeros(2, 1, 1, 1) for _ in range(3))
+
+    with pytest.raises(ValueError, match=r"region 1, \[.*\], has more than 67108864 samples in 1 bins, or 32767 along"):
+        roi_align_forward(features, rois, output, y, x, 1, 1, 1.0, 0, mode, True)
+    with pytest.raises(ValueError, match=r"region 1, .* has more than 67108864 samples"):
+        roi_align_backward(output, rois, y, x, features, 1, 1, 1.0, 0, mode, True)
+
+
+@pytest.mark.parametrize("mode", [AVERAGE, MAXIMUM])
+def test_the_limit_counts_the_samples_of_all_bins(mode, monkeypatch):
+    monkeypatch.setattr(roi_boxes, "SAMPLES_PER_REGION", 64)
+    options = dict(spatial_scale=1.0, sampling_ratio=0, pool_mode=mode, aligned=True)
+    features = torch.ones(1, 1, 9, 9)
+
+    assert (RoIAlign.apply(features, torch.tensor([[0.0, 0, 0, 8, 8]]), (2, 4), options) == 1).all()
+    with pytest.raises(ValueError, match="more than 64 samples in 8 bins"):
+        RoIAlign.apply(features, torch.tensor([[0.0, 0, 0, 8, 9]]), (2, 4), options)
 
 
 def test_an_unknown_mode_is_named():

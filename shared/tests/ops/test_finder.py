@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import textwrap
@@ -107,14 +106,14 @@ def test_installing_twice_leaves_one_finder():
     finder.install()
     finder.install()
     assert sum(isinstance(one, finder.MmcvExtensionFinder) for one in sys.meta_path) == 1
-    assert isinstance(sys.meta_path[-1], finder.MmcvExtensionFinder) or importlib.util.find_spec("mmcv") is None
 
 
 def test_an_operator_that_is_not_served_says_so_when_it_is_called():
     operator = ext.operator("sparse_pooling")
     assert operator.__name__ == "sparse_pooling"
     with pytest.raises(
-        ext.OperatorNotServedError, match=r"'sparse_pooling' is not among .* compile mmcv.* or use a model"
+        ext.OperatorNotServedError,
+        match=r"'sparse_pooling' is not among .* compile mmcv.*docs/operators.md.* or use a model",
     ):
         operator(1, two=2)
     assert issubclass(ext.OperatorNotServedError, NotImplementedError)

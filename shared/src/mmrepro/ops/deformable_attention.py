@@ -63,6 +63,11 @@ class MultiScaleDeformableAttention(MmcvMultiScaleDeformableAttention):
         """Return where to sample, ``(B, N, h, L, P, 2)``."""
         reference = reference_points[:, :, None, :, None]
         coordinates = reference.size(-1)
+        if reference_points.dim() != 4 or reference_points.size(2) not in (1, self.num_levels):
+            raise ValueError(
+                f"reference_points must be (B, N, L, 2 or 4) with L = {self.num_levels} levels, it is "
+                f"{tuple(reference_points.shape)}"
+            )
         if coordinates == 2:
             return reference + offsets / spatial_shapes.flip(-1)[:, None]
         if coordinates == 4:

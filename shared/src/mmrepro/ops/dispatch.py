@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from mmrepro.ops import finder, ms_deform_attn_torch, ms_deform_attn_triton
+from mmrepro.ops import finder, ms_deform_attn_export, ms_deform_attn_torch, ms_deform_attn_triton
 
 VARIABLE = "MMREPRO_MSDA"
 PATHS = ("torch", "triton", "mmcv")
@@ -36,7 +36,8 @@ def ms_deform_attn(
 
     A location ``(x, y)`` in [0, 1] of a level of size ``(H, W)`` is the pixel ``(x W - 0.5, y H - 0.5)``; neighbours
     outside the map count as zero, and so does a location that is not finite. Coordinates, weights and sums are computed
-    in float32, in float64 for float64 values, also under autocast.
+    in float32, in float64 for float64 values, also under autocast. Values are taken to be finite: one that is not, at a
+    map's border, may also show in samples outside that map.
 
     Args:
         value: all levels' features, row-major and concatenated, ``(B, S, h, d)``.
@@ -56,11 +57,14 @@ def ms_deform_attn(
     """
     arguments = (value, spatial_shapes, level_start_index, sampling_locations, attention_weights)
     _check_types(*arguments)
-    _check_shapes(*arguments)
-    # Traced values cannot be looked at; the paths read nothing outside `value` whatever the tables say.
-    if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
-        _check_levels(value, spatial_shapes, level_start_index)
-    path, _ = choose(value.device.type, torch.are_deterministic_algorithms_enabled())
+    if not torch.jit.is_tracing():  # where sizes are tensors
+        _check_shapes(*arguments)
+        if _are_readable(spatial_shapes, level_start_index):
+            _check_levels(value, spatial_shapes, level_start_index)
+    if ms_deform_attn_export.is_exporting():
+        return ms_deform_attn_export.attend(*arguments)
+    strict = torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
+    path, _ = choose(value.device.type, strict)
     if path == "mmcv":
         return _attend_mmcv(*arguments)
     attend = ms_deform_attn_triton.attend if path == "triton" else ms_deform_attn_torch.attend
@@ -193,6 +197,16 @@ def _check_shapes(
                 f"{name} is {tuple(one.shape)}; with value {tuple(value.shape)} (B, S, heads, channels), {levels} "
                 f"levels and sampling_locations {tuple(locations.shape)} it must be {tuple(expected)}"
             )
+
+
+def _are_readable(*tables: Tensor) -> bool:
+    """Whether numbers can be looked at: not while compiling or capturing a graph, nor in fake tensors.
+
+    Our own paths read nothing outside `value` whatever the tables say.
+    """
+    if torch.compiler.is_compiling() or any(type(table) is not Tensor or table.is_meta for table in tables):
+        return False
+    return not (tables[0].is_cuda and torch.cuda.is_current_stream_capturing())
 
 
 def _check_levels(value: Tensor, spatial_shapes: Tensor, level_start_index: Tensor) -> None:

@@ -1,7 +1,9 @@
 """Multi-scale deformable attention in pure PyTorch: weighted sums of table rows instead of sampled maps.
 
 A level's bilinear sample is a sum of four rows of `value`, so the attention of one query and head is one sum of 4 L P
-weighted rows: what `embedding_bag` computes. Nothing of size samples times channels is ever stored.
+weighted rows: what `embedding_bag` computes. On the CPU nothing of size samples times channels is ever stored, except
+for maps of fewer pixels than a query has samples; elsewhere the backward pass stores it per chunk, for one row of each
+sample at a time.
 
 - Queries go in chunks that keep temporaries in the processor's cache; the backward pass computes them again, so that
   only the inputs are saved.
@@ -26,9 +28,10 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 # Samples in a chunk, per thread on the CPU: measured on shapes of four detectors, flat from 2**15 to 2**17. PyTorch
-# gives a thread no less than 2**15 elements of an elementwise operation. An accelerator wants few, large kernels.
+# gives a thread no less than 2**15 elements of an elementwise operation.
 CHUNK = 2**16
-ACCELERATOR_CHUNK = 2**20
+# Samples times channels in a chunk elsewhere: few, large kernels, and no more than 128 MiB in single precision.
+ACCELERATOR_CHUNK = 2**25
 
 _INPUTS = "Tensor value, Tensor spatial_shapes, Tensor level_start_index, Tensor locations, Tensor weights"
 
@@ -42,11 +45,11 @@ def attend(
 ) -> Tensor:
     """Sum bilinear samples of feature maps, weighted by attention; see :func:`mmrepro.ops.ms_deform_attn`.
 
-    `torch.compile` calls it as one operator. An exported program holds plain operations instead (gather, multiply,
-    sum), with every size dynamic.
+    `torch.compile` calls it as one operator.
 
-    Where a map holds NaN or infinity, samples up to one pixel beyond its border, and samples of a location outside, can
-    become NaN although `grid_sample` would read nothing there: they read a pixel inside with weight zero.
+    Results are exact for finite values. Where a map holds NaN or infinity, samples up to one pixel beyond its border,
+    and samples of a location outside, can become NaN although `grid_sample` would read nothing there: they read a pixel
+    inside with weight zero.
 
     Arguments are those of that function, checked there; both tables are int64. Whatever they say, nothing outside
     `value` is read or written.
@@ -54,15 +57,9 @@ def attend(
     Returns:
         ``(B, N, h*d)`` in the data type of `value`.
     """
-    arguments = (value, spatial_shapes, level_start_index, sampling_locations, attention_weights)
-    if torch.onnx.is_in_onnx_export() or _is_exporting():
-        return _attend_plainly(*arguments)
-    return torch.ops.mmrepro.ms_deform_attn_torch(*arguments)
-
-
-def _is_exporting() -> bool:
-    # torch < 2.7 cannot tell export from compilation; ONNX export is known by its own flag.
-    return hasattr(torch.compiler, "is_exporting") and torch.compiler.is_exporting()
+    return torch.ops.mmrepro.ms_deform_attn_torch(
+        value, spatial_shapes, level_start_index, sampling_locations, attention_weights
+    )
 
 
 @dataclass
@@ -160,7 +157,7 @@ def _forward(value: Tensor, spatial_shapes: Tensor, starts: Tensor, locations: T
     levels = _levels(value, spatial_shapes, starts, locations)
     for b in range(batch):
         table = _table(value[b])
-        for chunk in _chunks(locations):
+        for chunk in _chunks(locations, width):
             x, y, chunk_weights = _samples(locations[b, chunk], weights[b, chunk], levels)
             total = None
             for rows, row_weights in zip(_corner_rows(x, y, levels), _corner_weights(x, y, chunk_weights), strict=True):
@@ -181,11 +178,12 @@ def _backward(
     of_samples: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of value, locations and weights; an empty tensor stands for one not asked for."""
-    grad_value, grad_locations, grad_weights = grads = _empty_grads(
-        grad, value, spatial_shapes, starts, locations, weights, of_value, of_samples
-    )
+    arguments = (grad, value, spatial_shapes, starts, locations, weights)
     if not (value.numel() and weights.numel()):
-        return tuple(one.zero_() for one in grads)
+        return tuple(one.zero_() for one in _empty_grads(*arguments, of_value, of_samples))
+    # What is summed for an only image is the gradient itself, unless its type is another.
+    copied = of_value and not (value.size(0) == 1 and value.dtype == _accumulate(value))
+    grad_value, grad_locations, grad_weights = _empty_grads(*arguments, copied, of_samples)
     heads, width = value.shape[2:]
     levels = _levels(value, spatial_shapes, starts, locations)
     # Sorting one row per sample instead of four costs a pass over the table for each corner. That pays on the CPU where
@@ -195,7 +193,7 @@ def _backward(
         table = _table(value[b])
         sums = grad[b].to(table.dtype).reshape(-1, width)  # (N*h, d)
         reads = _Reads(weights[b], levels.first.dtype, table.dtype, cells) if of_value else None
-        for chunk in _chunks(locations):
+        for chunk in _chunks(locations, width):
             x, y, chunk_weights = _samples(locations[b, chunk], weights[b, chunk], levels)
             rows = list(_corner_rows(x, y, levels))
             if reads:
@@ -206,11 +204,11 @@ def _backward(
                 into = grad_locations[b, chunk], grad_weights[b, chunk]
                 _sample_grads(dots, x, y, chunk_weights, levels, into)
         if reads:
-            total = reads.sum(sums, value.size(1) * heads, levels, heads)
-            if value.size(0) == 1 and total.dtype == value.dtype:
-                grad_value = total.view(value.shape)
+            total = reads.sum(sums, value.size(1) * heads, levels, heads).view(value.shape[1:])
+            if copied:
+                grad_value[b] = total
             else:
-                grad_value[b] = total.view(value.shape[1:])
+                grad_value = total[None]
     return grad_value, grad_locations, grad_weights
 
 
@@ -342,9 +340,9 @@ def _samples(locations: Tensor, weights: Tensor, levels: _Levels) -> tuple[_Axis
     return _axis(locations, levels, 0), _axis(locations, levels, 1), weights.to(dtype).reshape(len(weights), -1)
 
 
-def _chunks(locations: Tensor) -> Iterator[slice]:
-    """Yield slices of queries."""
-    samples = CHUNK * torch.get_num_threads() if _on_cpu(locations) else ACCELERATOR_CHUNK
+def _chunks(locations: Tensor, width: int) -> Iterator[slice]:
+    """Yield slices of queries; ``width`` is that of a row."""
+    samples = CHUNK * torch.get_num_threads() if _on_cpu(locations) else ACCELERATOR_CHUNK // width
     queries, step = locations.size(1), max(1, samples // locations[0, 0, ..., 0].numel())
     for start in range(0, queries, step):
         yield slice(start, min(start + step, queries))
@@ -417,36 +415,3 @@ torch.library.register_fake("mmrepro::ms_deform_attn_torch", _empty_output)
 torch.library.register_fake("mmrepro::ms_deform_attn_torch_backward", _empty_grads)
 torch.library.register_autograd("mmrepro::ms_deform_attn_torch", _differentiate, setup_context=_save_inputs)
 torch.library.register_autograd("mmrepro::ms_deform_attn_torch_backward", _refuse)
-
-
-def _attend_plainly(
-    value: Tensor, spatial_shapes: Tensor, starts: Tensor, locations: Tensor, weights: Tensor
-) -> Tensor:
-    """Compute the same from operations that every exporter knows, without a loop over anything but the four corners."""
-    batch, size, heads, width = value.shape
-    queries = locations.size(1)
-    dtype = _accumulate(value)
-    sides = spatial_shapes.flip(1)  # (L, 2) as (W, H)
-    pixel = locations.to(dtype) * sides.to(dtype)[:, None] - 0.5  # (B, N, h, L, P, 2)
-    last = (sides - 1).clamp(min=0)[:, None].to(dtype)
-    # Neither NaN nor a huge number can be made an index. Two pixels outside nothing is seen, wherever it is.
-    pixel = torch.where(pixel == pixel, pixel, torch.full_like(pixel, -2.0))
-    pixel = torch.minimum(pixel.clamp(min=-2.0), last + 2.0)
-    low = pixel.floor()
-    fraction = pixel - low
-    table = value.to(dtype).reshape(-1, width)
-    image = torch.arange(batch, device=value.device)[:, None, None, None, None] * size
-    head = torch.arange(heads, device=value.device)[:, None, None]
-    total = torch.zeros((), dtype=dtype, device=value.device)
-    for right in (0, 1):
-        for below in (0, 1):
-            corner = low + torch.tensor((right, below), dtype=dtype, device=value.device)
-            inside_x, inside_y = ((corner >= 0) & (corner <= last) & (sides > 0)[:, None]).to(dtype).unbind(-1)
-            x, y = torch.minimum(corner.clamp(min=0.0), last).long().unbind(-1)
-            row = (starts[:, None] + y * sides[:, :1] + x).clamp(0, size - 1)  # (B, N, h, L, P)
-            row = (image + row) * heads + head
-            samples = table.index_select(0, row.reshape(-1)).reshape(batch, queries, heads, -1, width)
-            by_x, by_y = (fraction if one else 1 - fraction for one in (right, below))
-            factor = by_x[..., 0] * by_y[..., 1] * inside_x * inside_y * weights.to(dtype)
-            total = total + (samples * factor.reshape(batch, queries, heads, -1, 1)).sum(-2)
-    return total.reshape(batch, queries, heads * width).to(value.dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sysconfig
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
@@ -74,6 +75,8 @@ def why_not(device_type: str) -> str | None:
         # In a thread of its own, where no autocast, inference mode, or mode of fake tensors is active.
         with ThreadPoolExecutor(max_workers=1) as pool:
             pool.submit(_rehearse, torch.device("cuda", torch.cuda.current_device())).result()
+    except torch.cuda.OutOfMemoryError:
+        raise  # passes, and is no fault of Triton: nothing is remembered
     except Exception as error:  # Triton has no class of errors of its own for what fails here
         return _explain(error)
     return None
@@ -201,7 +204,8 @@ def _sum_type(value: Tensor) -> torch.dtype:
     return torch.float64 if value.dtype == torch.float64 else torch.float32
 
 
-# Schemas are written out because oldest versions of PyTorch cannot read annotations that are strings.
+# torch.library.custom_op imports torch's compiler at the first call, which takes seconds; Triton's own first call takes
+# as long. Schemas are written out because oldest versions of PyTorch cannot read annotations that are strings.
 _INPUTS = "Tensor value, Tensor shapes, Tensor starts, Tensor locations, Tensor weights"
 _attend = torch.library.custom_op("mmrepro::ms_deform_attn", _forward, mutates_args=(), schema=f"({_INPUTS}) -> Tensor")
 _attend_backward = torch.library.custom_op(
@@ -242,10 +246,13 @@ def _save_inputs(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
 def _differentiate(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     for_value, _, _, for_locations, for_weights = ctx.needs_input_grad
     if for_value and torch.are_deterministic_algorithms_enabled():
-        raise RuntimeError(
+        text = (
             "deterministic algorithms are asked for, and the Triton kernels of deformable attention sum the gradient "
             "of the value in no fixed order; ask before the forward pass, or set MMREPRO_MSDA=torch"
         )
+        if not torch.is_deterministic_algorithms_warn_only_enabled():
+            raise RuntimeError(text)
+        warnings.warn(text, stacklevel=2)
     grad_value, grad_locations, grad_weights = _attend_backward(
         grad_output, *ctx.saved_tensors, for_value, for_locations or for_weights
     )
@@ -258,4 +265,9 @@ def _differentiate(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     )
 
 
+def _refuse(ctx: Any, *grads: Tensor) -> None:
+    raise RuntimeError("ms_deform_attn has no second derivative")
+
+
 _attend.register_autograd(_differentiate, setup_context=_save_inputs)
+_attend_backward.register_autograd(_refuse)

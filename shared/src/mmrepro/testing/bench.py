@@ -63,6 +63,8 @@ def run(
 ) -> dict:
     """Measure all that ``tests/bench.py`` names and write ``benchmarks.json``.
 
+    Groups that this machine cannot measure stay as they were measured elsewhere.
+
     Args:
         paper: the paper's name, or ``ops`` for the core's operators.
         repeats: pairs of calls per case.
@@ -92,11 +94,16 @@ def run(
     for name, group in chosen.items():
         lines = _measure_group(root, name, group, repeats, show)
         measured["groups"] = measured.get("groups", {}) | {name: {"lines": lines, **_circumstances(root, paper)}}
+        _write(root, measured)  # a later group may fail
+    _write(root, measured)
+    return measured
+
+
+def _write(root: Path, measured: dict) -> None:
     file = root / BENCHMARKS
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     os.replace(temporary, file)
-    return measured
 
 
 def _measure_all(bench: ModuleType, root: Path, repeats: int, show: Callable[[str], object]) -> dict:

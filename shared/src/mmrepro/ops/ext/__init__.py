@@ -1,7 +1,8 @@
-"""The operators of ``mmcv._ext`` that mmdet, mmsegmentation and the papers reach, in torchvision's kernels and PyTorch.
+"""The operators of ``mmcv._ext`` that mmdet, mmsegmentation and the papers reach, without a compiler.
 
 Names, argument names, their order and outputs written in place are those of mmcv's own bindings
-(``mmcv/ops/csrc/pytorch/pybind.cpp``), so that mmcv's Python calls them unchanged, on the CPU and on CUDA.
+(``mmcv/ops/csrc/pytorch/pybind.cpp``), so that mmcv's Python calls them unchanged, on the CPU and on CUDA. They are
+computed by torchvision's kernels, PyTorch and, for lists of boxes, NumPy.
 """
 
 from __future__ import annotations
@@ -65,10 +66,9 @@ def operator(name: str) -> Callable:
 
     def not_served(*args: object, **kwargs: object) -> None:
         raise OperatorNotServedError(
-            f"mmcv's operator {name!r} is not among those that mmrepro serves without a compiler. "
-            "Two ways out: compile mmcv's own (MMCV_WITH_OPS=1 pip install --no-build-isolation --no-binary onedl-mmcv "
-            "--force-reinstall --no-deps onedl-mmcv; a compiled mmcv._ext is always preferred), "
-            "or use a model that does without this operator."
+            f"mmcv's operator {name!r} is not among those that mmrepro serves without a compiler. Two ways out: "
+            "compile mmcv's own operators, which are preferred wherever they exist (docs/operators.md of mmrepro says "
+            "how), or use a model that does without this one."
         )
 
     not_served.__name__ = not_served.__qualname__ = name

@@ -140,7 +140,7 @@ def _backward(
             weights_part = weights[:, rows].to(padded.dtype).flatten(0, 3).flatten(1, 2)
             weights_grad[:, rows] = (upper_part @ windows.transpose(1, 2)).view(*weights_grad[:, rows].shape)
             windows_grad = (weights_part.transpose(1, 2) @ upper_part).view(
-                features.shape[0], -1, width, groups, kernel, kernel, channels // groups
+                features.shape[0], rows.stop - rows.start, width, groups, kernel, kernel, channels // groups
             )
             for i in range(kernel):
                 for j in range(kernel):

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmrepro.ops.ext.roi_boxes import check_rois, check_samples
+
 # Samples that are in memory at once, each with four weights and four int64 indices: about 100 MiB in all.
 _SAMPLES = 2**20
 
@@ -51,12 +53,13 @@ def deform_roi_pool_forward(
         sampling_ratio: samples of a bin along either axis; 0 takes one for each pixel that it covers, rounded up.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit, an empty map, a RoI of no image of the batch (told on the CPU only, as
+            elsewhere it would wait for the device) or with more samples than memory holds.
     """
     pooling = _Pooling((pooled_height, pooled_width), spatial_scale, sampling_ratio, gamma)
     _check(pooling, input, rois, offset, output)
     table = _table(input)
-    rois = _finite(rois.to(table.dtype))
+    rois = _checked(rois.to(table.dtype), input.shape)
     for part, counts in _parts(pooling, rois):
         moved = offset[part].to(table.dtype) if offset.numel() else None
         pooled = _pool(pooling, table, input.shape, rois[part], moved, counts)
@@ -85,7 +88,7 @@ def deform_roi_pool_backward(
     _check(pooling, input, rois, offset, grad_output)
     table = _table(input).detach().requires_grad_()
     total = torch.zeros_like(table)
-    rois = _finite(rois.to(table.dtype))
+    rois = _checked(rois.to(table.dtype), input.shape)
     for part, counts in _parts(pooling, rois):
         moved = offset[part].detach().to(table.dtype).requires_grad_() if offset.numel() else None
         with torch.enable_grad():
@@ -105,9 +108,12 @@ def _table(input: Tensor) -> Tensor:
     return input.permute(0, 2, 3, 1).to(dtype).flatten(0, 2).contiguous()
 
 
-def _finite(rois: Tensor) -> Tensor:
+def _checked(rois: Tensor, shape: torch.Size) -> Tensor:
     """Return the RoIs with those that are not finite made empty, far outside the first image, where all is zero."""
-    return torch.where(rois.isfinite().all(1, keepdim=True), rois, rois.new_tensor([0, -1e6, -1e6, -1e6, -1e6]))
+    finite = rois.isfinite().all(1, keepdim=True)
+    rois = torch.where(finite, rois, rois.new_tensor([0, -1e6, -1e6, -1e6, -1e6]))
+    check_rois(rois, shape[0], *shape[2:])
+    return rois
 
 
 def _box(pooling: _Pooling, rois: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,8 +129,9 @@ def _parts(pooling: _Pooling, rois: Tensor) -> Iterator[tuple[slice, Tensor]]:
         counts = rois.new_full((rois.shape[0], 2), pooling.sampling_ratio, dtype=torch.int64)
         totals = [pooling.sampling_ratio**2 * pooling.size[0] * pooling.size[1]] * rois.shape[0]
     else:
-        size = _box(pooling, rois)[1] / rois.new_tensor(pooling.size)
-        counts = size.ceil().clamp(min=0).to(torch.int64)
+        size = (_box(pooling, rois)[1] / rois.new_tensor(pooling.size)).ceil().clamp(min=0)
+        check_samples(rois, size, pooling.size[0] * pooling.size[1])
+        counts = size.to(torch.int64)
         totals = (counts.prod(1) * pooling.size[0] * pooling.size[1]).tolist()
     start, samples = 0, 0
     for end, total in enumerate(totals):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmrepro.ops.dispatch import ms_deform_attn
+from mmrepro.ops.dispatch import choose, ms_deform_attn
 
 
 def ms_deform_attn_forward(
@@ -33,9 +33,10 @@ def ms_deform_attn_backward(
     im2col_step: int,
 ) -> None:
     """Write the gradients of value, locations and weights into the last three tensors."""
-    inputs = [one.detach().requires_grad_() for one in (value, sampling_locations, attention_weights)]
-    with torch.enable_grad():
-        output = ms_deform_attn(inputs[0], value_spatial_shapes, value_level_start_index, *inputs[1:])
-    gradients = torch.autograd.grad(output, inputs, grad_output)
+    path, _ = choose(value.device.type, torch.are_deterministic_algorithms_enabled())
+    operators = torch.ops.mmrepro
+    backward = operators.ms_deform_attn_backward if path == "triton" else operators.ms_deform_attn_torch_backward
+    inputs = (value, value_spatial_shapes, value_level_start_index, sampling_locations, attention_weights)
+    gradients = backward(grad_output, *inputs, True, True)
     for buffer, gradient in zip((grad_value, grad_sampling_loc, grad_attn_weight), gradients, strict=True):
         buffer.copy_(gradient)

@@ -49,12 +49,18 @@ def softnms(
     ``boxes`` is ``(N, 4)``, ``scores`` ``(N,)``; the first ``K`` rows of ``dets`` ``(N, 5)`` become the kept boxes with
     their new scores, best first. A box of overlap ``iou`` with a kept one has its score multiplied by 0 (``method`` 0)
     or ``1 - iou`` (1) where ``iou >= iou_threshold``, or by ``exp(-iou**2 / sigma)`` (2), and is dropped once the score
-    is below ``min_score``. A ``ValueError`` names an unknown method.
+    is below ``min_score``. A ``ValueError`` names an unknown method and shapes that do not fit.
     """
     if method not in (NAIVE, LINEAR, GAUSSIAN):
         raise ValueError(f"method is 0 (naive), 1 (linear) or 2 (gaussian), not {method}")
     if boxes.numel() == 0:
         return torch.empty(0, dtype=torch.int64, device=boxes.device)
+    count = len(boxes)
+    if boxes.shape != (count, 4) or scores.shape != (count,) or dets.shape[1:] != (5,) or len(dets) < count:
+        raise ValueError(
+            "softnms: boxes (N, 4), scores (N,) and dets (N, 5) or longer, got"
+            f" {tuple(boxes.shape)}, {tuple(scores.shape)} and {tuple(dets.shape)}"
+        )
     dtype = _computed_in(boxes.dtype)
     corners = boxes.detach().to("cpu", dtype).numpy()
     current = scores.detach().to("cpu", dtype).numpy().copy()
@@ -86,8 +92,11 @@ def softnms(
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     """Return one group per kept box: its index, then those of the boxes it suppresses, each by descending score.
 
-    ``dets`` is ``(N, 5)`` as ``(x1, y1, x2, y2, score)``. An overlap of exactly ``iou_threshold`` suppresses.
+    ``dets`` is ``(N, 5)`` as ``(x1, y1, x2, y2, score)``. An overlap of exactly ``iou_threshold`` suppresses. A
+    ``ValueError`` names another shape.
     """
+    if dets.dim() != 2 or dets.shape[1] != 5:
+        raise ValueError(f"nms_match: dets is (N, 5) as (x1, y1, x2, y2, score), not {tuple(dets.shape)}")
     values = dets.detach().to("cpu", _computed_in(dets.dtype))
     rest = values[:, 4].argsort(descending=True, stable=True).numpy()
     corners = values[:, :4].numpy()
