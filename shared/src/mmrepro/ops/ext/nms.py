@@ -66,9 +66,7 @@ def softnms(
     current = scores.detach().to("cpu", dtype).numpy().copy()
     areas = _areas(corners, offset)
     iou_threshold, sigma, min_score = (current.dtype.type(one) for one in (iou_threshold, sigma, min_score))
-    order = np.arange(
-        len(corners), dtype=np.int64
-    )  # the boxes as they stand: kept ones first, then those still in play
+    order = np.arange(count, dtype=np.int64)  # the boxes as they stand: kept ones first, then those still in play
     kept = 0
     while kept < len(order):
         best = kept + _first_largest(current[order[kept:]])
