@@ -110,6 +110,8 @@ def draw(seed: int, regions: int) -> tuple[torch.Tensor, torch.Tensor]:
 )
 def test_outputs_and_gradients_are_the_loops(seed, regions, height, width, ratio, mode, aligned):
     features, rois = draw(seed, regions)
+    if mode == MAXIMUM:
+        rois[:, 1:] += 0.013  # no sample exactly at y = -1, whose gradient is lost: a test of its own says so
     features.requires_grad_()
     options = dict(spatial_scale=0.25, sampling_ratio=ratio, pool_mode=mode, aligned=aligned)
     expected = loop(features, rois, (height, width), options)
