@@ -83,7 +83,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run all fast tests in one environment; `-- -m slow` runs the slow ones, `-- PATH` some."""
-    install_checkout(session, *groups("openmmlab", "test", "onnx"))
+    install_checkout(session, *groups("openmmlab", "test", "onnx", "peers"))
     session.run(
         "python",
         "-m",

@@ -1,0 +1,9 @@
+# Bicubic interpolation x3, the baseline beside every result, through the whole test: benchmark files, metric, mean.
+# It has no weights. Not a row of the paper; the expected values are the official metric's, in the metafile.
+# Cost: seconds on one CPU core. There is nothing to `mim train`.
+#
+#   nox -s reproduce -- hat --tier evaluate --row bicubic_x3
+_base_ = "./hat_8xb4-500k_df2k-x3.py"
+
+model = dict(generator=dict(_delete_=True, type="BicubicUpscaler", upscale=3))
+custom_hooks = []

@@ -1,0 +1,10 @@
+# Bicubic interpolation x4, the baseline beside every result, through the whole test: benchmark files, metric, mean.
+# It has no weights. Not a row of the paper; the expected values are the official metric's, in the metafile.
+# Cost: seconds on one CPU core. There is nothing to `mim train`.
+#
+#   nox -s reproduce -- hat --tier evaluate --row bicubic_x4
+_base_ = "./hat_8xb4-250k_df2k-x4_from-x2.py"
+
+model = dict(generator=dict(_delete_=True, type="BicubicUpscaler", upscale=4))
+custom_hooks = []
+load_from = None

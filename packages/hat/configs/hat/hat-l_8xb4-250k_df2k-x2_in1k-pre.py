@@ -1,0 +1,12 @@
+# HAT-L x2 fine-tuned on DF2K after ImageNet (arXiv 2205.04437, table of quantitative results).
+# PSNR (dB, luma) reported on Set5 / Set14 / BSD100 / Urban100 / Manga109: 38.91 / 35.29 / 32.74 / 35.09 / 41.01.
+# Official option files: train_HAT-L_SRx2_finetune_from_ImageNet_pretrain.yml,
+# HAT-L_SRx2_ImageNet-pretrain.yml.
+# Cost: 8 GPUs with about 20 GB each at 4 patches (official README); time not stated;
+# after hat-l_8xb4-800k_imagenet-x2.
+#
+#   mim train mmrepro-hat hat-l_8xb4-250k_df2k-x2_in1k-pre.py --launcher pytorch --gpus 8
+_base_ = "./hat_8xb4-250k_df2k-x2_in1k-pre.py"
+
+model = dict(generator=dict(depths=(6,) * 12, num_heads=(6,) * 12))
+load_from = "work_dirs/hat-l_8xb4-800k_imagenet-x2/iter_800000.pth"

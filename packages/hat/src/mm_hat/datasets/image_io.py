@@ -1,0 +1,254 @@
+"""Reading and writing pictures of any mode and depth, as RGB (and alpha) arrays.
+
+The official code (BasicSR ``imfrombytes``) turns everything into 8-bit BGR, and takes a truncated file for a picture
+whose lower part is grey. Here 16 bits, transparency and the EXIF orientation survive, what cannot be read completely is
+an error that names the file, and a written file appears whole or not at all. Pillow decodes; OpenCV does 16-bit colour,
+which Pillow does not know.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image
+
+from mmrepro.engine.atomic_backend import write_atomically
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+DEEP_SUFFIXES = (".png", ".tif", ".tiff")  # hold 16 bits
+ALPHA_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
+LUMA = (0.299, 0.587, 0.114)  # BT.601, as Pillow makes grey from colour
+_GREY = ("1", "L", "LA", "I", "I;16", "I;16B")
+_EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+_PNG_DEPTH = 24  # the byte of a PNG file that holds its bit depth
+_BITS_PER_SAMPLE = 258  # the TIFF tag
+
+
+class ImageReadError(ValueError):
+    """A file is not a picture that can be read completely."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture, upright.
+
+    Args:
+        rgb: (H, W, 3), uint8 or uint16; a grey picture has three equal channels.
+        alpha: (H, W) of the same type, 0 is transparent; None where the file has no transparency.
+        mode: Pillow's name of the file's mode ("L", "P", "RGB", "CMYK", ...).
+        icc_profile: the colour profile, which is passed on but not applied.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+    mode: str = "RGB"
+    icc_profile: bytes | None = None
+
+    @property
+    def grey(self) -> bool:
+        """Whether the file holds one channel instead of three."""
+        return self.mode in _GREY
+
+    @property
+    def peak(self) -> int:
+        """The value of white: 255 or 65535."""
+        return int(np.iinfo(self.rgb.dtype).max)
+
+    def floats(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return RGB (H, W, 3) and alpha (H, W) or None as float32 in [0, 1]."""
+        scaled = [None if part is None else part.astype(np.float32) / self.peak for part in (self.rgb, self.alpha)]
+        return scaled[0], scaled[1]
+
+    def with_floats(self, rgb: np.ndarray, alpha: np.ndarray | None = None) -> Picture:
+        """Return a picture of the same mode and depth with other pixels, of any size.
+
+        Args:
+            rgb: (H, W, 3) floats, clipped to [0, 1] and rounded, half to even as the official ``tensor2img``.
+            alpha: (H, W) floats, or None.
+        """
+        if self.grey:
+            rgb = np.repeat((rgb @ np.asarray(LUMA, rgb.dtype))[..., None], 3, axis=-1)
+        return replace(self, rgb=self._quantised(rgb), alpha=None if alpha is None else self._quantised(alpha))
+
+    def _quantised(self, values: np.ndarray) -> np.ndarray:
+        return (np.clip(values, 0, 1) * self.peak).round().astype(self.rgb.dtype)
+
+
+def read_picture(path: str | Path) -> Picture:
+    """Read a picture file; see :func:`decode_picture`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ImageReadError: it is not a picture that can be read completely.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such picture. Fix: check the path") from None
+    except OSError as fault:
+        raise ImageReadError(f"{path} cannot be read: {fault}") from fault
+    return decode_picture(content, path)
+
+
+def decode_picture(content: bytes, name: str | Path = "the picture") -> Picture:
+    """Decode a picture file's bytes, turned upright by its EXIF orientation.
+
+    Palettes become colours. CMYK becomes RGB by Pillow's plain formula, without colour management. 16 bits are kept in
+    PNG and TIFF, and in grey pictures of any format; other formats are read with 8.
+
+    Args:
+        content: the file.
+        name: what the errors call it.
+
+    Raises:
+        ImageReadError: empty, of an unknown format, damaged, truncated, animated, or of more than 16 bits.
+    """
+    if not content:
+        raise ImageReadError(f"{name} is empty. Fix: fetch the file again, or leave it out")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()  # all of it: a truncated file fails here
+            return _picture(image, content, name)
+    except ImageReadError:
+        raise
+    except Exception as fault:  # Pillow's decoders raise what they like: OSError, SyntaxError, struct.error, zlib.error
+        raise ImageReadError(
+            f"{name} ({len(content)} bytes) is not a picture that can be read completely: {fault}. "
+            "Fix: fetch the file again, or leave it out"
+        ) from fault
+
+
+def read_rgb(path: str | Path) -> np.ndarray:
+    """Read a picture as training does: uint8 (H, W, 3), without transparency.
+
+    Raises:
+        FileNotFoundError, ImageReadError: as :func:`read_picture`.
+    """
+    return eight_bit(read_picture(path).rgb)
+
+
+def decode_rgb(content: bytes, name: str | Path = "the picture") -> np.ndarray:
+    """Decode a picture file's bytes to uint8 (H, W, 3), without transparency.
+
+    Raises:
+        ImageReadError: as :func:`decode_picture`.
+    """
+    return eight_bit(decode_picture(content, name).rgb)
+
+
+def eight_bit(values: np.ndarray) -> np.ndarray:
+    """Return uint8 or uint16 values as uint8, rounded."""
+    if values.dtype == np.uint8:
+        return values
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def write_picture(path: str | Path, picture: Picture) -> None:
+    """Write a picture; the suffix chooses the format, and the file appears whole or not at all.
+
+    Raises:
+        ValueError: the suffix is not known, or its format cannot hold the picture's depth or transparency.
+    """
+    write_atomically(encode_picture(picture, Path(path).suffix, path), path)
+
+
+def encode_picture(picture: Picture, suffix: str, name: str | Path = "the picture") -> bytes:
+    """Return the file that :func:`write_picture` writes.
+
+    A palette is written as colours, 1 bit as 8-bit grey, grey of 16 bits with transparency as colour with it. JPEG has
+    quality 95; CMYK stays CMYK where the format is JPEG or TIFF.
+
+    Raises:
+        ValueError: as :func:`write_picture`.
+    """
+    suffix = suffix.lower()
+    deep = picture.rgb.dtype == np.uint16
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{name}: pictures cannot be written as {suffix!r}. Fix: one of {', '.join(SUFFIXES)}")
+    if deep and suffix not in DEEP_SUFFIXES:
+        raise ValueError(f"{name}: {suffix} holds 8 bits, the picture has 16. Fix: .png, or eight_bit(...) first")
+    if picture.alpha is not None and suffix not in ALPHA_SUFFIXES:
+        raise ValueError(f"{name}: {suffix} holds no transparency. Fix: .png, or leave alpha out")
+    return _encode_deep(picture, suffix, name) if deep else _encode_shallow(picture, suffix)
+
+
+def _picture(image: Image.Image, content: bytes, name: str | Path) -> Picture:
+    if image.format in ("GIF", "PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
+        raise ImageReadError(f"{name} is an animation of {image.n_frames} frames. Fix: give single pictures")
+    # Of a TIFF file it is 1 by now: Pillow turns that upright while loading, and OpenCV does so too.
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    mode, profile = image.mode, image.info.get("icc_profile")
+    bits = _bits(image, content)
+    if bits == 16 and image.mode.startswith("I"):  # grey, which Pillow reads
+        pixels, mode = np.repeat(np.asarray(image).astype(np.uint16)[..., None], 3, axis=-1), "I;16"
+    elif bits == 16:
+        pixels = _decode_deep(content)
+    elif image.mode not in _EIGHT_BIT:
+        raise ImageReadError(f"{name} has values of mode {image.mode!r}. Fix: save it with 8 or 16 bits per channel")
+    else:
+        clear = "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
+        pixels = np.asarray(image.convert("RGBA" if clear else "RGB"))
+    pixels = _upright(pixels, orientation)
+    alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[-1] == 4 else None
+    return Picture(np.ascontiguousarray(pixels[..., :3]), alpha, mode, profile)
+
+
+def _bits(image: Image.Image, content: bytes) -> int:
+    """Return the bits per channel of a picture in a format that may have 16, else 8."""
+    if image.format == "PNG":
+        return max(content[_PNG_DEPTH], 8)
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) if image.mode != "F" else 32
+    return 16 if image.mode.startswith("I") else 8
+
+
+def _decode_deep(content: bytes) -> np.ndarray:
+    """Return 16-bit colours, or grey with transparency, as uint16 (H, W, 3 or 4), not turned."""
+    values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16 or values.ndim != 3:
+        raise ValueError("16-bit values that OpenCV does not decode")
+    if values.shape[-1] == 2:  # grey and alpha
+        return values[..., [0, 0, 0, 1]]
+    return cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA if values.shape[-1] == 4 else cv2.COLOR_BGR2RGB)
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo an EXIF orientation, 1 to 8: the first four mirror or turn by 180 degrees, the others swap the axes too."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    vertical = orientation in (3, 4, 7, 8)
+    horizontal = orientation in (2, 3, 6, 7)
+    return pixels[:: -1 if vertical else 1, :: -1 if horizontal else 1]
+
+
+def _encode_deep(picture: Picture, suffix: str, name: str | Path) -> bytes:
+    if picture.alpha is not None:
+        values = np.dstack([picture.rgb[..., ::-1], picture.alpha])
+    else:
+        values = picture.rgb[..., 0] if picture.grey else picture.rgb[..., ::-1]
+    done, content = cv2.imencode(suffix, np.ascontiguousarray(values))
+    if not done:
+        raise ValueError(f"{name}: OpenCV cannot write it as {suffix}")
+    return content.tobytes()
+
+
+def _encode_shallow(picture: Picture, suffix: str) -> bytes:
+    values = picture.rgb[..., 0] if picture.grey else picture.rgb
+    if picture.alpha is not None:
+        values = np.dstack([values, picture.alpha])
+    image = Image.fromarray(values)
+    options = {"quality": 95} if suffix in (".jpg", ".jpeg") else {"lossless": True} if suffix == ".webp" else {}
+    profile = picture.icc_profile
+    if picture.mode == "CMYK":
+        if suffix in (".jpg", ".jpeg", ".tif", ".tiff"):
+            image = image.convert("CMYK")
+        else:
+            profile = None  # it describes inks
+    stream = io.BytesIO()
+    kind = Image.registered_extensions()[suffix]
+    image.save(stream, format=kind, **({"icc_profile": profile} if profile else {}), **options)
+    return stream.getvalue()
