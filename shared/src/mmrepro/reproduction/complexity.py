@@ -58,7 +58,7 @@ def build(row: Row) -> nn.Module:
     config = Config.fromfile(configs.path(row))
     init_default_scope(config.get("default_scope") or "mmengine")
     with torch.device("meta"):
-        return MODELS.build(config.model)
+        return MODELS.build(config.model).to("meta")  # what a model builds on the CPU on purpose, too
 
 
 def official_parameters(listed: dict) -> int:

@@ -1,5 +1,5 @@
-# DF2K and OST for real pictures: whole or cut, of any size; `mmrepro data get dfo` says how. Everything but the folder
-# is the recipe of Real-ESRGAN (arXiv 2107.10833), which the classes have as their defaults.
+# DF2K and OST for real pictures: whole or cut, of any size; docs/Training.md of Real-ESRGAN says where. Everything but
+# the folder is the recipe of Real-ESRGAN (arXiv 2107.10833), which the classes have as their defaults.
 train_dataloader = dict(
     batch_size=4,  # on each of 8 GPUs
     num_workers=5,
