@@ -154,7 +154,9 @@ def test_amp_trains_in_bfloat16_and_stays_close_to_float32(tmp_path):
     weights, metrics = [], []
     for name, options in (("float32", []), ("bfloat16", ["--amp"])):
         work_dir = tmp_path / name
-        options = [*options, "--cfg-options", "train_cfg.max_epochs=1", "optim_wrapper.optimizer.lr=1e-3"]
+        # mmengine keeps the best score under the run's name, which is the same for two runs within a second
+        named = f"experiment_name={name}"
+        options = [*options, "--cfg-options", "train_cfg.max_epochs=1", "optim_wrapper.optimizer.lr=1e-3", named]
         train_tool.main("itransformer", [str(tmp_path / "config.py"), "--work-dir", str(work_dir), *options])
         best = next(work_dir.glob("best_mse_*.pth"))
         weights.append(load(best)["state_dict"])
