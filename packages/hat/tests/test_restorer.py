@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 
 import mm_hat  # noqa: F401
@@ -154,21 +153,3 @@ def test_batches_that_cannot_be_stacked_are_refused_with_their_files():
         RestorationDataPreprocessor()(dict(img=pictures))
     with pytest.raises(TypeError, match="int64"):
         RestorationDataPreprocessor()(dict(inputs=[torch.zeros(3, 2, 2, dtype=torch.long)]))
-
-
-def test_a_degradation_makes_the_inputs_in_training():
-    @MODELS.register_module(force=True)
-    class Halved(torch.nn.Module):
-        def forward(self, gt, kernel1):
-            gt = gt / 255
-            return dict(img=gt[..., ::2, ::2] * kernel1.mean(), gt=gt, gt_usm=gt + 1)
-
-    preprocessor = RestorationDataPreprocessor(degradation=dict(type="Halved"))
-    gt = [torch.full((3, 8, 8), 255, dtype=torch.uint8) for _ in range(2)]
-    batch = preprocessor(dict(gt=gt, kernel1=[torch.full((3, 3), 0.5)] * 2), training=True)
-    assert batch["inputs"].shape == (2, 3, 4, 4)
-    assert (batch["inputs"] == 0.5).all()
-    assert (batch["data_samples"]["gt_usm"] == 2).all()
-    assert torch.isfinite(tiny()(batch["inputs"], batch["data_samples"], mode="loss")["loss_pix"])
-    plain = preprocessor(dict(inputs=gt), training=False)
-    assert (plain["inputs"] == 1).all()

@@ -21,19 +21,12 @@ class RestorationDataPreprocessor(BaseDataPreprocessor):
     ``inputs`` are low-quality pictures (C, H, W), a list or a stack of them; every tensor of a sample whose name begins
     with ``gt`` is a picture too. Bytes are divided by 255, floating point is taken as it is.
 
-    A batch may also hold good pictures only, ``gt``, with the kernels that ``degradation`` makes bad ones with.
-
     Args:
-        degradation: registry config of what makes the inputs in training, such as ``RealESRGANDegradation``.
         non_blocking: whether to move without waiting.
     """
 
-    def __init__(self, degradation: dict | None = None, non_blocking: bool = False) -> None:
-        super().__init__(non_blocking)
-        self.degradation = MODELS.build(degradation) if degradation is not None else None
-
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Return ``inputs``, (B, C, H, W), and ``data_samples``: a list, None, or after a degradation batches by name.
+        """Return ``inputs``, (B, C, H, W), and ``data_samples``: a list or None.
 
         Pictures of several sizes stay a list in evaluation, where they are restored one by one.
 
@@ -43,8 +36,6 @@ class RestorationDataPreprocessor(BaseDataPreprocessor):
             TypeError: integers other than bytes.
         """
         data = self.cast_data(data)
-        if self.degradation is not None and training:
-            return self._degrade(data)
         if "inputs" not in data:
             raise KeyError(f"a batch of pictures needs 'inputs', there are {sorted(data)}: is SRPackInputs missing?")
         inputs, samples = data["inputs"], data.get("data_samples")
@@ -57,12 +48,6 @@ class RestorationDataPreprocessor(BaseDataPreprocessor):
                 if name.startswith("gt") and isinstance(value, Tensor):
                     sample.set_data({name: as_unit_range(value)})
         return {"inputs": batch, "data_samples": samples}
-
-    def _degrade(self, data: dict) -> dict:
-        """Make the batch's inputs: the degradation takes the entries of the batch by their names."""
-        entries = {name: value if isinstance(value, Tensor) else torch.stack(value) for name, value in data.items()}
-        made = self.degradation(**entries)
-        return {"inputs": made["img"], "data_samples": {"gt_img": made["gt"], "gt_usm": made["gt_usm"]}}
 
     @staticmethod
     def _stack(
