@@ -178,13 +178,13 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure our code beside plain transcriptions: `nox -s bench [-- paper]`, or `-- ops` for the core's operators."""
+    """Measure our code beside others' code: `nox -s bench [-- paper]`, or `-- ops` for the core's operators."""
     if session.posargs[:1] == [OPERATORS]:
         paper, arguments = OPERATORS, session.posargs[1:]
         session.install("-c", str(CONSTRAINTS), "-e", f"{CORE}[openmmlab]", *groups("openmmlab"))
     else:
         paper, arguments = paper_argument(session)
-        install_checkout(session, papers=[paper])
+        install_checkout(session, *groups("peers"), papers=[paper])
     session.run("mmrepro", "bench", paper, *arguments, env=environment())
 
 

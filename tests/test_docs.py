@@ -33,7 +33,7 @@ def commands(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist(page):
-    """Each `mmrepro` command and option is one of the CLI; `nox -s` names sessions; `mim` names configs of ours."""
+    """Each `mmrepro` command and option is one of the CLI; `nox -s` names sessions; `mim` configs and tools of ours."""
     sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(encoding="utf-8"), re.MULTILINE))
     sessions |= set(re.findall(r'name="([\w-]+)"', (ROOT / "noxfile.py").read_text(encoding="utf-8")))
     configs = {path.name for name in papers.names() for path in papers.configs(name)}
@@ -47,6 +47,9 @@ def test_commands_exist(page):
                 named = named[: named.index("--")] if "--" in named else named
                 known = [name for name in named if not name.startswith("-")]
                 assert {re.sub(r"\(.*", "", name) for name in known} <= sessions, line
+            elif words[start : start + 2] == ["mim", "run"] and ours(words[start + 2]):
+                paper = words[start + 2].removeprefix("mmrepro-").replace("-", "_")
+                assert (ROOT / "packages" / paper / "tools" / f"{words[start + 3]}.py").is_file(), line
             elif word == "mim" and "search" not in words and len(words) > start + 3 and ours(words[start + 2]):
                 target = Path(words[start + 3]).name
                 assert target in configs or target.isupper() or "CONFIG" in target or target.startswith("my"), line

@@ -39,16 +39,24 @@ def build_hat(manifest: dict, state: dict[str, np.ndarray], **options) -> HAT:
 
 
 def forward(manifest: dict, state: dict[str, np.ndarray], inputs: dict[str, np.ndarray]) -> dict:
-    """Run the network and return its output and those of its parts, by their official names."""
-    network, outputs = build_hat(manifest, state), {}
+    """Run the network and return its output and those of its parts, by their official names.
+
+    The parts are those of a pass with gradients: without them, the head sees one strip of the maps after the other.
+    """
+    network, outputs, hooks = build_hat(manifest, state), {}, []
+    image = torch.from_numpy(inputs["image"])
     for name in _parts(network):
         # "layers.0.blocks.1" in a case is layers.0.residual_group.blocks.1
         path = name.replace(".blocks", ".residual_group.blocks").replace(".overlap", ".residual_group.overlap")
-        network.get_submodule(path).register_forward_hook(
-            lambda _module, _inputs, output, name=name: outputs.__setitem__(name, output.numpy())
+        hook = network.get_submodule(path).register_forward_hook(
+            lambda _module, _inputs, output, name=name: outputs.__setitem__(name, output.detach().numpy())
         )
+        hooks.append(hook)
+    network(image)
+    for hook in hooks:
+        hook.remove()
     with torch.inference_mode():
-        outputs["output"] = network(torch.from_numpy(inputs["image"])).numpy()
+        outputs["output"] = network(image).numpy()
     return outputs
 
 

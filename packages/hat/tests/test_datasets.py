@@ -9,21 +9,33 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATA_SAMPLERS, DATASETS
 from mmengine.runner import Runner
 from PIL import Image
 
-from mm_hat.datasets import BasicImageDataset, EnlargedSampler, ImageNetSRDataset, SRBenchmarkDataset, imresize
+from mm_hat.datasets import (
+    BasicImageDataset,
+    DegradedImageDataset,
+    EnlargedSampler,
+    ImageNetSRDataset,
+    SRBenchmarkDataset,
+    SRBenchmarkSets,
+    imresize,
+)
 from mm_hat.datasets import lmdb_images as lmdb_folders
 from mm_hat.datasets import transforms as sr
-from mm_hat.datasets.benchmark import REGENERATED, STORED
+from mm_hat.datasets.benchmark import DEGRADED, REGENERATED, STORED
 from mm_hat.datasets.paired import read_list, resolve_root
 from mm_hat.datasets.sub_images import write_lmdb
+from mmrepro.datasets import registry
 from mmrepro.testing.data import require_data
 
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 LOADS = [dict(type="SRLoadImageFromFile", key=key) for key in ("img", "gt")]
 FULL = [*LOADS, dict(type="SRCropLike", scale=2), dict(type="SRPackInputs")]
+CROPPED = [*LOADS, dict(type="SRPairedRandomCrop", gt_patch_size=8, scale=2), dict(type="SRFlip"), FULL[-1]]
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -133,6 +145,14 @@ def test_what_is_missing_is_named(pairs):
         paired(pairs, data_prefix=dict(lq="lq"))
 
 
+@pytest.mark.parametrize("side", ["gt/a.png", "lq/ax2.png"])
+@pytest.mark.parametrize(("content", "said"), [(b"", "is empty"), (b"<html>not found</html>", "not a picture")])
+def test_a_file_without_a_picture_is_named_through_the_loader(pairs, side, content, said):
+    (pairs / side).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{side} .*{said}.*Fix"):
+        paired(pairs)[0]
+
+
 def test_a_truncated_picture_is_named_through_the_loader(pairs):
     content = (pairs / "gt/a.png").read_bytes()
     (pairs / "gt/a.png").write_bytes(content[:-200])
@@ -219,6 +239,50 @@ def test_the_enlarged_sampler_deals_every_image_out():
     assert DATA_SAMPLERS.get("SREnlargedSampler") is EnlargedSampler
 
 
+def crops(root: Path, workers: int, rank: int = 0, world: int = 1) -> list[tuple[str, bytes]]:
+    """Return the key and the patch of every sample of one epoch, as the training loop of a process sees them."""
+    loader = Runner.build_dataloader(
+        dict(
+            batch_size=2,
+            num_workers=workers,
+            sampler=dict(type="SREnlargedSampler", ratio=6, rank=rank, world=world),
+            dataset=dict(
+                type="BasicImageDataset",
+                data_root=str(root),
+                data_prefix=dict(img="lq", gt="gt"),
+                filename_tmpl=dict(img="{}x2"),
+                pipeline=CROPPED,
+                serialize_data=False,
+            ),
+        ),
+        seed=5,
+    )
+    samples = [sample for batch in loader for sample in zip(batch["data_samples"], batch["inputs"], strict=True)]
+    return [(sample.key, image.numpy().tobytes()) for sample, image in samples]
+
+
+def test_workers_read_in_the_samplers_order_and_draw_as_the_official_ones(pairs):
+    """Worker w is seeded with workers * rank + w + seed, as BasicSR's, and reads every second batch of two."""
+    found = crops(pairs, workers=2)
+    order = list(EnlargedSampler(range(3), ratio=6, seed=5, rank=0, world=1))
+    dataset = paired(pairs, pipeline=CROPPED)
+    expected = [("", b"")] * len(order)
+    for worker in range(2):
+        random.seed(worker + 5)
+        for place in (place for place in range(len(order)) if place // 2 % 2 == worker):
+            sample = dataset[order[place]]
+            expected[place] = (sample["data_samples"].key, sample["inputs"].numpy().tobytes())
+    assert found == expected
+    assert len(set(found)) > 9  # patches differ
+
+
+def test_processes_share_one_epoch_of_one_process(pairs):
+    whole = [key for key, _ in crops(pairs, workers=0)]
+    parts = [crops(pairs, 0, rank, 2) for rank in range(2)]
+    dealt = [[key for key, _ in part] for part in parts]
+    assert [key for both in zip(*dealt, strict=True) for key in both] == whole
+
+
 def test_a_config_trains_from_it_through_mmengine(pairs):
     crop = dict(type="SRPairedRandomCrop", gt_patch_size=8, scale=2)
     flips = [dict(type="SRFlip"), dict(type="SRFlip", direction="vertical"), dict(type="SRRandomTransposeHW")]
@@ -300,3 +364,78 @@ def test_an_incomplete_or_absent_test_set_is_an_error(tmp_path):
     save(tmp_path / "LRbicx2/a.png", noise(4, 4, 3))
     with pytest.raises(ValueError, match=r"b\.png has no low-resolution image"):
         SRBenchmarkDataset("Mine", 2, data_root=str(tmp_path))
+
+
+NOISE = dict(type="SRAddGaussianNoise", sigma=25, seed=0)
+JPEG = dict(type="SRCompressJPEG", quality=10)
+
+
+@pytest.mark.parametrize("degradation", [NOISE, JPEG])
+def test_pictures_are_degraded_and_keep_their_size(pairs, degradation):
+    dataset = DegradedImageDataset(degradation, data_root=str(pairs), data_prefix=dict(gt="gt"), serialize_data=False)
+    sample = dataset[0]
+    truth = sample["data_samples"].gt_img
+    np.testing.assert_array_equal(truth.numpy().transpose(1, 2, 0), noise(24, 20, 3))
+    levels = 255 * sample["inputs"] if sample["inputs"].is_floating_point() else sample["inputs"]
+    error = (levels.double() - truth).square().mean().sqrt()
+    assert 20 < error < 80
+    assert (error - 25).abs() < 2 or degradation is JPEG
+
+
+@pytest.mark.parametrize("degradation", [NOISE, JPEG])
+def test_grey_pictures_are_the_luma_and_have_one_channel(pairs, degradation):
+    settings = dict(data_root=str(pairs), data_prefix=dict(gt="gt"), serialize_data=False)
+    sample = DegradedImageDataset(degradation, grey=True, **settings)[0]
+    luma = Image.fromarray(noise(24, 20, 3)).convert("L")
+    np.testing.assert_array_equal(sample["data_samples"].gt_img.numpy(), np.asarray(luma)[None])
+    assert sample["inputs"].shape == (1, 24, 20)
+    if degradation is JPEG:
+        luma.save(pairs / "expected.jpg", quality=10)
+        np.testing.assert_array_equal(sample["inputs"].numpy()[0], np.asarray(Image.open(pairs / "expected.jpg")))
+    patch = DegradedImageDataset(degradation, grey=True, gt_patch_size=8, **settings)[0]
+    assert patch["inputs"].shape == patch["data_samples"].gt_img.shape == (1, 8, 8)
+
+
+def test_grey_is_made_of_bytes_alone():
+    with pytest.raises(TypeError, match=r"a\.png is float32, not uint8"):
+        sr.Grey()({"gt": np.zeros((4, 4, 3), np.float32), "gt_path": "a.png"})
+
+
+def test_sets_of_good_pictures_are_degraded_alike_at_every_test(tmp_path):
+    save(tmp_path / "Kodak24/kodim01.png", noise(12, 10, 3))
+    save(tmp_path / "CBSD68/original/x.png", noise(8, 8, 3))
+    for scale, side in ((2, 16), (4, 32)):
+        save(tmp_path / f"sr/Urban100/image_SRF_{scale}/img_001_SRF_{scale}_HR.png", noise(side, side, 3))
+        save(tmp_path / f"sr/Urban100/image_SRF_{scale}/img_001_SRF_{scale}_LR.png", noise(8, 8, 3))
+    names = ["CBSD68", "Kodak24", "Urban100"]
+    sets = SRBenchmarkSets(names, 1, str(tmp_path), degradation=NOISE)
+    assert [sample["inputs"].shape[1:] for sample in sets] == [(8, 8), (12, 10), (32, 32)]
+    assert [sample["data_samples"].set for sample in sets] == names
+    assert sets[0]["data_samples"].lr_source == DEGRADED
+    assert (sets[0]["inputs"] == sets[0]["inputs"]).all()
+    assert sets[0]["inputs"].std() > 0
+    with pytest.raises(ValueError, match="scale 1 with degradation None"):
+        SRBenchmarkSets(names, 1, str(tmp_path))
+    with pytest.raises(ValueError, match="only then"):
+        SRBenchmarkSets(names, 2, str(tmp_path), degradation=NOISE)
+
+
+def test_pictures_alone_are_no_test_set_at_another_scale(tmp_path):
+    save(tmp_path / "Kodak24/kodim01.png", noise(12, 10, 3))
+    with pytest.raises(FileNotFoundError, match="Kodak24 at scale 2 was not found"):
+        SRBenchmarkDataset("Kodak24", 2, data_root=str(tmp_path / "Kodak24"))
+
+
+def test_every_set_that_a_config_names_is_registered_and_can_be_had():
+    configs = [Config.fromfile(path) for path in sorted((CONFIGS / "_base_/datasets").glob("*.py"))]
+    configs += [Config.fromfile(path) for path in sorted((CONFIGS / "hat").glob("*dfwb*.py"))]
+    used = {config.train_dataloader.dataset.data_root for config in configs if "train_dataloader" in config}
+    tested = [config.test_dataloader.dataset for config in configs if "test_dataloader" in config]
+    used |= {name for dataset in tested for name in dataset.get("names", ())}
+    assert len(used) > 14
+    for name in used:
+        data = registry.get(name)
+        assert data.licence
+        assert all(file.url or data.instructions for file in data.files), name
+        places = {Path(file.path).parts[0] for file in data.files} | set(data.folders)
+        assert places & {"sr", name, "."}, name

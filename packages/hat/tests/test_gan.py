@@ -105,6 +105,22 @@ def test_the_generator_learns_in_every_second_iteration_if_told_so():
     assert turns == [False, True, False, True]
 
 
+def test_out_of_its_turn_the_generator_keeps_no_graph(monkeypatch):
+    model, seen = tiny(train_cfg=dict(disc_steps=2)), []
+    forward = model.generator.forward
+    monkeypatch.setattr(model.generator, "forward", lambda inputs: seen.append(forward(inputs)) or seen[-1])
+    for i in range(2):
+        MessageHub.get_current_instance().update_info("iter", i)
+        model.train_step(batch(), wrappers_of(model))
+    assert [output.requires_grad for output in seen] == [False, True]
+
+
+def test_no_gradient_is_left_for_a_checkpoint_to_keep():
+    model = tiny()
+    model.train_step(batch(), wrappers_of(model))
+    assert all(weight.grad is None for weight in model.parameters())
+
+
 def test_spectral_norm_makes_one_power_iteration_in_each_of_three_passes():
     model, alone = tiny(), tiny().discriminator.train()
     model.train_step(batch(), wrappers_of(model, lr=0.0))
@@ -148,6 +164,10 @@ def test_wrong_optimizers_and_settings_are_refused():
         model.train_step(batch(), wrappers_of(model, accumulative_counts=2))
     with pytest.raises(ValueError, match="not disc_step"):
         tiny(train_cfg=dict(disc_step=2))
+    with pytest.raises(ValueError, match="disc_steps=0, expected a number of iterations, at least 1"):
+        tiny(train_cfg=dict(disc_steps=0))
+    with pytest.raises(ValueError, match=r"disc_init_steps=1\.5, expected"):
+        tiny(train_cfg=dict(disc_init_steps=1.5))
     with pytest.raises(ValueError, match=r"optim_wrapper.critic: the model has no such part, it has .*generator"):
         build_optim_wrapper(model, dict(constructor="MultiOptimWrapperConstructor", critic=dict(optimizer={})))
     with pytest.raises(ValueError, match="should name parts"):

@@ -9,9 +9,10 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
 
 from mm_hat.datasets.image_io import (
+    DEEP_SUFFIXES,
     ImageReadError,
     Picture,
     decode_picture,
@@ -145,9 +146,29 @@ def test_other_pixels_are_clipped_and_grey_stays_grey():
     assert Picture(COLOUR).with_floats(np.full((2, 2, 3), 7.0, np.float32)).rgb.min() == 255
 
 
-def test_the_colour_profile_is_passed_on():
-    picture = decode_picture(encoded(Image.fromarray(COLOUR), icc_profile=b"a profile"))
-    assert Image.open(io.BytesIO(encode_picture(picture, ".png"))).info["icc_profile"] == b"a profile"
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
+@pytest.mark.parametrize("values", [COLOUR, DEEP])
+def test_the_colour_profile_is_passed_on(values, suffix):
+    if values is DEEP and suffix not in DEEP_SUFFIXES:
+        return
+    picture = Picture(values, icc_profile=SRGB)
+    content = encode_picture(picture, suffix)
+    again = decode_picture(content)
+    assert again.icc_profile == SRGB
+    if suffix != ".jpg":
+        np.testing.assert_array_equal(again.rgb, values)
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(content, np.uint8), -1)[..., ::-1], again.rgb)
+
+
+def test_a_profile_of_other_colours_than_the_files_is_left_out():
+    lab = decode_picture(encoded(Image.fromarray(COLOUR).convert("LAB"), "TIFF", icc_profile=LAB))
+    assert lab.icc_profile == LAB
+    assert decode_picture(encode_picture(lab, ".tif")).icc_profile is None
+    assert decode_picture(encode_picture(Picture(DEEP, mode="I;16", icc_profile=SRGB), ".png")).icc_profile is None
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP"])
@@ -162,7 +183,7 @@ def test_a_truncated_file_is_an_error_that_names_it(tmp_path, kind):
 def test_what_is_no_picture_is_an_error_that_names_it(tmp_path):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("not a picture")
-    for name, said in (("empty.png", "is empty"), ("text.png", "not a picture")):
+    for name, said in (("empty.png", "is empty"), ("text.png", "is not a picture of a known format")):
         with pytest.raises(ImageReadError, match=rf"{name} .*{said}"):
             read_picture(tmp_path / name)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.png: no such picture"):
@@ -171,10 +192,22 @@ def test_what_is_no_picture_is_an_error_that_names_it(tmp_path):
         read_picture(tmp_path)
 
 
-def test_animations_and_floats_are_refused():
+def test_a_thumbnail_in_a_tiff_file_is_no_page():
+    stream = io.BytesIO()
+    with TiffImagePlugin.AppendingTiffWriter(stream) as writer:
+        for size, kind in (((9, 6), 0), ((3, 2), 1)):
+            image = Image.fromarray(COLOUR).resize(size)
+            image.save(writer, format="TIFF", tiffinfo={254: kind})
+            writer.newFrame()
+    assert decode_picture(stream.getvalue()).rgb.shape == (6, 9, 3)
+
+
+def test_animations_documents_and_floats_are_refused():
     frames = [Image.fromarray(COLOUR), Image.fromarray(255 - COLOUR)]
     with pytest.raises(ImageReadError, match="animation of 2 frames"):
         decode_picture(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    with pytest.raises(ImageReadError, match="document of 2 pages"):
+        decode_picture(encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:]))
     with pytest.raises(ImageReadError, match="mode 'F'"):
         decode_picture(encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"))
 

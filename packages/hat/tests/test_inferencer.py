@@ -112,6 +112,40 @@ def test_a_checkpoint_of_another_scale_and_missing_weights_are_refused(checkpoin
         HATInferencer("hat_9xb9", checkpoint)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            {"params": {"conv0.weight": torch.zeros(64, 3, 3, 3)}},
+            r"it is another network \(1\):\n    a discriminator in the file",
+        ),
+        (
+            {"state_dict": {"projector.weight": torch.zeros(96, 512)}},
+            r"no tensor has one of HAT's names; the first is projector\.weight",
+        ),
+        ([torch.zeros(2)], "holds a list instead of tensors"),
+    ],
+)
+def test_a_file_of_something_else_is_named(tmp_path, content, said):
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=rf"other\.pth(?s:.*){said}"):
+        HATInferencer(config(), tmp_path / "other.pth", device="cpu")
+
+
+def test_a_config_of_something_else_is_named(checkpoint, tmp_path):
+    other = tmp_path / "other.py"
+    other.write_text("model = dict(type='ITransformerForecaster')\n")
+    with pytest.raises(UserError, match=r"other\.py is not a config of HAT: its model has no generator"):
+        HATInferencer(other, checkpoint)
+    with pytest.raises(UserError, match=r"best\.pth is not a config .*Fix: the config goes before the weights"):
+        HATInferencer(checkpoint, checkpoint)
+
+
+def test_a_device_that_is_not_there_is_named(checkpoint):
+    with pytest.raises(UserError, match=r"the device nonsense cannot be used: .*Fix: cpu"):
+        HATInferencer(BICUBIC, device="nonsense")
+
+
 def test_tiles_are_those_asked_for(checkpoint):
     image = pixels(24, 16, 3)
     tiled = HATInferencer(config(test_cfg={"tile": 8, "tile_pad": 4}), checkpoint, device="cpu")
@@ -137,7 +171,7 @@ def test_bfloat16_stays_close(checkpoint):
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
 def test_arrays_of_every_kind_come_back_as_they_were(bicubic, channels, dtype):
     shape = (6, 5) if channels is None else (6, 5, channels)
-    values = np.random.default_rng(0).random(shape)
+    values = np.random.default_rng(0).uniform(0.01, 1, shape)  # nothing is fully transparent
     peak = np.iinfo(dtype).max if dtype.startswith("u") else 1
     image = (values * peak).astype(dtype)
     result = bicubic(image)["predictions"][0]
@@ -185,6 +219,21 @@ def test_colour_of_16_bits_stays_so(bicubic, tmp_path):
     assert np.abs(result.alpha - alpha).max() <= 1
 
 
+def test_edges_of_transparency_do_not_darken(bicubic):
+    image = np.zeros((16, 16, 4), np.uint8)  # black below full transparency, as many programs store it
+    image[4:12, 4:12] = 255
+    result = bicubic(image)["predictions"][0]
+    assert (result[..., :3] == 255).all()
+    expected = imresize(image[..., 3] / 255, 2).clip(0, 1) * 255
+    assert np.abs(result[..., 3] - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_colours_are_kept_where_all_or_nothing_is_transparent(bicubic, alpha):
+    image = np.dstack([pixels(5, 6, 3), np.full((5, 6), alpha, np.uint8)])
+    assert np.array_equal(bicubic(image)["predictions"][0][..., :3], bicubic(image[..., :3])["predictions"][0])
+
+
 def test_a_turned_photograph_is_restored_upright(bicubic, tmp_path):
     image, exif = Image.fromarray(pixels(9, 7, 3)), Image.Exif()
     exif[0x0112] = 6
@@ -205,6 +254,7 @@ def test_a_folder_goes_into_a_folder_and_bad_files_are_reported_at_the_end(bicub
     photos, out = tmp_path / "photos", tmp_path / "photos" / "out"
     save(photos / "a.png")
     save(photos / "deeper" / "B.JPG")
+    Image.fromarray(pixels(6, 6)).save(photos / "deeper" / "été.gif")
     (photos / "empty.png").touch()
     (photos / "notes.txt").write_text("not a picture")
     whole = save(tmp_path / "whole.jpg", (64, 64)).read_bytes()
@@ -213,14 +263,15 @@ def test_a_folder_goes_into_a_folder_and_bad_files_are_reported_at_the_end(bicub
     monkeypatch.setattr(mm_hat.inferencer, "print_log", lambda message, *args: logged.append((message, args[-1])))
     for _ in range(2):  # the second run does not take the results of the first for inputs
         result = bicubic(photos, out_dir=out)
-        assert names_below(out) == ["a.png", "deeper/B.JPG"]
+        assert names_below(out) == ["a.png", "deeper/B.JPG", "deeper/été.png"]
         assert result["predictions"] == []
-        assert result["visualization"] == [[out / "a.png"], [out / "deeper" / "B.JPG"], [], []]
+        below = out / "deeper"
+        assert result["visualization"] == [[out / "a.png"], [below / "B.JPG"], [below / "été.png"], [], []]
         assert list(result["failed"]) == [str(photos / "empty.png"), str(photos / "truncated.jpg")]
         assert "is empty" in result["failed"][str(photos / "empty.png")]
         assert "truncated" in result["failed"][str(photos / "truncated.jpg")]
     message, level = logged[-1]
-    assert message.startswith("2 of 4 pictures failed:\n")
+    assert message.startswith("2 of 5 pictures failed:\n")
     assert str(photos / "truncated.jpg") in message
     assert level == logging.WARNING
 
@@ -304,6 +355,12 @@ def test_an_output_that_is_not_finite_is_not_written(checkpoint, tmp_path):
 def test_bad_arrays_are_refused(bicubic, image, message):
     with pytest.raises(ValueError, match=message):
         bicubic(image)
+
+
+def test_a_file_in_place_of_the_folder_of_results_is_named(bicubic, tmp_path):
+    path = save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png is a file\. Fix: give a folder"):
+        bicubic(path, out_dir=path)
 
 
 def test_nothing_to_do_is_an_error(bicubic, tmp_path):

@@ -242,6 +242,19 @@ def test_sizes(size, upscale):
     assert network(torch.rand(2, 3, *size)).shape == (2, 3, upscale * size[0], upscale * size[1])
 
 
+@pytest.mark.parametrize("options", [{"upscale": 4}, {"upscale": 3}, {"upscale": 1, "upsampler": None}])
+def test_inference_makes_the_heads_maps_in_strips_without_a_seam(options):
+    network, heights = HAT(**TINY | options).eval().double(), []
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    network.conv_last.register_forward_hook(lambda _, inputs, __: heights.append(inputs[0].shape[2]))
+    images = torch.rand(1, 3, 136, 8, dtype=torch.float64)
+    whole = network(images).detach()
+    with torch.no_grad():
+        assert (network(images) - whole).abs().max() < 1e-12 * whole.abs().max()
+    assert [height // options["upscale"] for height in heights] == [136, 36, 40, 40, 40, 12]
+
+
 def test_samples_of_a_batch_do_not_see_each_other(tiny):
     images = torch.rand(3, 3, 16, 24)
     with torch.no_grad():

@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import DATASETS
+from mmengine.config import Config
+from mmengine.registry import DATASETS, MODELS
+from mmengine.runner import Runner
 from PIL import Image
 
 from mm_hat.datasets import lmdb_images
 from mm_hat.datasets.image_io import ImageReadError
 from mm_hat.datasets.real_esrgan import RealESRGANDataset, mirrored
+from mm_hat.datasets.sub_images import write_list
+from mmrepro import papers
 
 SIDE = 24
 
@@ -141,3 +145,48 @@ def test_bad_files_and_folders_are_named(folder):
         RealESRGANDataset(str(folder))[0]
     with pytest.raises(ValueError, match="crop_pad_size=0"):
         RealESRGANDataset(str(folder), crop_pad_size=0)
+
+
+@pytest.fixture
+def real(folder, tmp_path, monkeypatch) -> Config:
+    """Return Real-HAT's config beside a data root that holds its folder of pictures; its sizes are the real ones."""
+    (tmp_path / "root/DFO").mkdir(parents=True)
+    (tmp_path / "root/DFO/DFO_sub").symlink_to(folder, target_is_directory=True)
+    monkeypatch.setenv("MMREPRO_DATA_ROOT", str(tmp_path / "root"))
+    config = Config.fromfile(papers.find_config("hat", "real-hat_8xb4-1m_dfo-x4"))
+    config.train_dataloader.update(batch_size=1, num_workers=0, persistent_workers=False)
+    return config
+
+
+def test_the_config_reads_its_folder_and_degrades_it(real):
+    loader = Runner.build_dataloader(real.train_dataloader, seed=0)
+    assert {Path(path).name for path in loader.dataset.paths} == {"a.png", "b.png", "c.png"}
+    batch = next(iter(loader))
+    assert batch["gt"][0].shape == (3, 400, 400)
+    pair = MODELS.build(real.model.data_preprocessor)(batch, training=True)
+    assert pair["inputs"].shape == (1, 3, 64, 64)
+    assert pair["data_samples"]["gt_img"].shape == pair["data_samples"]["gt_usm"].shape == (1, 3, 256, 256)
+
+
+def test_the_config_takes_a_list(real, tmp_path):
+    dataset = real.train_dataloader.dataset
+    dataset.ann_file = "meta_info.txt"
+    with pytest.raises(FileNotFoundError, match=r"DFO/meta_info\.txt: no such list\. Fix"):
+        DATASETS.build(dataset)
+    write_list(tmp_path / "root/DFO/DFO_sub", tmp_path / "root/DFO/meta_info.txt")
+    listed = DATASETS.build(dataset)
+    assert names(listed) == ["a.png", "b.png", "c.png"]
+    assert listed[1]["gt"].shape == (3, 400, 400)
+
+
+def test_the_config_without_its_pictures_says_where_they_should_be(real, tmp_path):
+    (tmp_path / "root/DFO/DFO_sub").unlink()
+    with pytest.raises(FileNotFoundError, match=r"root/DFO/DFO_sub: no such folder\. Fix"):
+        DATASETS.build(real.train_dataloader.dataset)
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"", "is empty"), (b"<html>not found</html>", "not a picture")])
+def test_a_file_without_a_picture_is_named(folder, content, said):
+    (folder / "a.png").write_bytes(content)
+    with pytest.raises(ImageReadError, match=rf"a\.png .*{said}.*Fix"):
+        RealESRGANDataset(str(folder))[0]

@@ -7,8 +7,9 @@ from mmengine.structures import BaseDataElement
 import mm_hat  # noqa: F401
 from mm_hat.models import restorer as restorer_module
 from mm_hat.models.preprocessor import RestorationDataPreprocessor
-from mm_hat.models.restorer import ImageRestorer
-from mm_hat.models.tiling import pad_to_window
+from mm_hat.models.restorer import ImageRestorer, Plan
+from mm_hat.models.strips import bytes_in_strips
+from mm_hat.models.tiling import SHARE, pad_to_window
 from mmrepro.engine.errors import UserError
 
 TINY = dict(
@@ -69,43 +70,94 @@ def test_tiles_change_the_picture_and_a_tile_as_large_as_it_does_not():
     assert torch.equal(large, whole)
 
 
-def test_auto_takes_the_whole_picture_or_the_largest_tile_that_fits(monkeypatch):
+def test_auto_takes_the_whole_picture_or_strips_or_the_largest_tile_that_fits(monkeypatch):
     image, model = torch.rand(1, 3, 20, 24), tiny(test_cfg=dict(tile="auto", tile_pad=4)).eval()
-    by_tile = tiny(test_cfg=dict(tile=8, tile_pad=4)).eval()
-    by_tile.load_state_dict(model.state_dict())
-    assert torch.equal(model.restore(image), tiny().eval().restore(image))
-    result = 4 * 4 * image.numel() * 4
-    monkeypatch.setattr(
-        restorer_module, "available_memory", lambda device: result + (16**2 + 1) * model.bytes_per_pixel() / 0.7
-    )
-    assert torch.equal(model.restore(image), by_tile.restore(image))
+    whole, by_tile = (tiny(test_cfg=cfg).eval().restore(image) for cfg in (None, dict(tile=8, tile_pad=4)))
+    for memory, plan in (
+        (20 * 24 * model.bytes_per_pixel() + 1, Plan()),
+        (bytes_in_strips(model.generator, (20, 24), 4) + 1, Plan(rows=4)),
+        ((16**2 + 1) * model.bytes_per_pixel(), Plan(tile=8)),
+    ):
+        free = memory / SHARE + (0 if plan.rows else 4 * 4 * image.numel() * 4)  # beside the result
+        monkeypatch.setattr(restorer_module, "available_memory", lambda device, free=free: free)
+        if plan.tile:
+            monkeypatch.setattr(restorer_module, "rows_for", lambda *args: None)
+        assert model._plan(image) == plan
+        torch.testing.assert_close(model.restore(image), by_tile if plan.tile else whole, rtol=0, atol=1e-6)
 
 
-def run_out_above(model, pixels):
-    """Make a model's network run out of memory above a number of pixels; return the sizes it was asked for."""
-    asked, network = [], model.generator.forward
+def test_exact_is_the_whole_picture_in_strips_and_reports_its_steps(monkeypatch):
+    image, steps, rows = torch.rand(2, 3, 10, 150), [], []
+    run = restorer_module.restore_in_strips
+    monkeypatch.setattr(restorer_module, "restore_in_strips", lambda n, x, r, p: rows.append(r) or run(n, x, r, p))
+    monkeypatch.setattr(restorer_module, "STRIP_PIXELS", {"cpu": 500})
+    exact, whole = (tiny(test_cfg=cfg).eval() for cfg in (dict(tile="exact"), None))
+    restored = exact.restore(image, lambda done, of: steps.append((done, of)))
+    torch.testing.assert_close(restored, whole.restore(image), rtol=0, atol=1e-6)
+    assert rows == [4]
+    assert steps == [(i, 4) for i in range(1, 5)]  # two hybrid blocks, an overlapping one, the head
+
+
+def test_exact_needs_a_network_of_blocks():
+    with pytest.raises(ValueError, match="tile='exact' is for HAT, not BicubicUpscaler"):
+        ImageRestorer(dict(type="BicubicUpscaler", upscale=2), test_cfg=dict(tile="exact"))
+
+
+def run_out_above(model, monkeypatch, pixels, error=None):
+    """Make a model run out of memory above a number of pixels at once; return the sizes it was asked for."""
+    asked, network, run = [], model.generator.forward, restorer_module.restore_in_strips
+
+    def need(height, width):
+        asked.append((height, width))
+        if height * width > pixels:
+            raise error or torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     def forward(image):
-        asked.append(tuple(image.shape[-2:]))
-        if image.shape[-1] * image.shape[-2] > pixels:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        need(*image.shape[-2:])
         return network(image)
 
+    def in_strips(network, image, rows, progress):
+        need(rows, image.shape[-1])
+        return run(network, image, rows, progress)
+
     model.generator.forward = forward
+    monkeypatch.setattr(restorer_module, "restore_in_strips", in_strips)
     return asked
 
 
-def test_auto_goes_on_with_smaller_tiles_where_memory_runs_out():
+def test_auto_goes_on_with_strips_where_memory_runs_out(monkeypatch):
     model, image = tiny(test_cfg=dict(tile="auto", tile_pad=0)).eval(), torch.rand(1, 3, 16, 16)
-    asked = run_out_above(model, 64)
-    assert model.restore(image).shape == (1, 3, 32, 32)
-    assert asked == [(16, 16)] + [(8, 8)] * 4
+    asked = run_out_above(model, monkeypatch, 64, RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    torch.testing.assert_close(model.restore(image), tiny().eval().restore(image), rtol=0, atol=1e-6)
+    assert asked == [(16, 16), (8, 16), (4, 16)]
 
 
-def test_memory_that_runs_out_is_an_error_and_no_stale_tile():
-    model = tiny(test_cfg=dict(tile=8, tile_pad=0)).eval()
-    run_out_above(model, 16)
-    with pytest.raises(UserError, match=r"memory ran out for tiles of 8 px: set test_cfg.tile"):
+def test_auto_goes_on_with_smaller_tiles_where_memory_runs_out_for_strips(monkeypatch):
+    model, image = tiny(test_cfg=dict(tile="auto", tile_pad=0)).eval(), torch.rand(1, 3, 16, 32)
+    asked = run_out_above(model, monkeypatch, 64)
+    assert model.restore(image).shape == (1, 3, 32, 64)
+    assert asked == [(16, 32), (8, 32), (4, 32), (16, 16)] + [(8, 8)] * 8
+
+
+@pytest.mark.parametrize(
+    ("tile", "size", "what"),
+    [
+        (None, (16, 16), "a picture of 16x16 px, the whole picture at once"),
+        (8, (16, 16), "tiles of 8 px"),
+        ("exact", (16, 16), "strips of 4 rows"),
+    ],
+)
+def test_memory_that_runs_out_is_an_error_and_no_stale_tile(monkeypatch, tile, size, what):
+    model = tiny(test_cfg=dict(tile=tile, tile_pad=0)).eval()
+    run_out_above(model, monkeypatch, 16)
+    with pytest.raises(UserError, match=rf"memory ran out .*{what}. Fix: test_cfg.tile='auto'"):
+        model.restore(torch.rand(1, 3, *size))
+
+
+def test_other_faults_of_the_network_are_not_taken_for_memory(monkeypatch):
+    model = tiny(test_cfg=dict(tile="auto", tile_pad=0)).eval()
+    run_out_above(model, monkeypatch, 16, RuntimeError("a fault"))
+    with pytest.raises(RuntimeError, match="a fault"):
         model.restore(torch.rand(1, 3, 16, 16))
 
 
@@ -114,6 +166,7 @@ def test_memory_that_runs_out_is_an_error_and_no_stale_tile():
     [
         (dict(tile=2), "smaller than the network's window of 4 px"),
         (dict(tile=10, tile_pad=4), "such as tile=12, overlap=4"),
+        (dict(tile=8, tile_pad=4, feather=9), "feather=9 px: from 0 to 8"),
         (dict(tile="big"), "tile='big', expected a number"),
         (dict(tiles=8), "test_cfg knows .*; not tiles"),
     ],

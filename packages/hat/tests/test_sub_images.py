@@ -133,3 +133,28 @@ def test_what_cannot_be_cut_is_named(pictures, tmp_path):
     Image.fromarray(noise(24, 24, 3)).save(pictures / "photograph.jpg")
     with pytest.raises(ValueError, match=r"photograph\.jpg is no PNG"):
         write_lmdb(pictures, tmp_path / "x.lmdb")
+
+
+def test_low_resolution_pictures_are_counted_while_they_are_made(pictures, tmp_path):
+    calls = []
+    shrink_folder(pictures, tmp_path / "low", 2, progress=lambda done, of: calls.append((done, of)))
+    assert calls == [(1, 2), (2, 2)]
+
+
+def test_pictures_that_would_overwrite_each_other_are_refused(pictures, tmp_path):
+    Image.fromarray(noise(24, 24, 3)).save(pictures / "0001.jpg")
+    with pytest.raises(ValueError, match=r"0001\.(jpg|png) and .*0001\.(jpg|png) would both become .*low/0001\.png"):
+        shrink_folder(pictures, tmp_path / "low", 2)
+    with pytest.raises(ValueError, match="holds the pictures themselves"):
+        shrink_folder(pictures, pictures / ".", 2)
+    assert len(list(pictures.iterdir())) == 3
+
+
+def test_a_truncated_picture_leaves_no_squares_and_the_cut_goes_on_when_it_is_whole(pictures, tmp_path):
+    content = (pictures / "0001.png").read_bytes()
+    (pictures / "0001.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ImageReadError, match=r"0001\.png is no picture that can be read: .* truncated\. Fix"):
+        cut(pictures, tmp_path / "cut")
+    assert {path.name for path in (tmp_path / "cut").iterdir()} == {"000001_s001.png", "000001_s002.png"}
+    (pictures / "0001.png").write_bytes(content)
+    assert cut(pictures, tmp_path / "cut") == len(list((tmp_path / "cut").iterdir())) == 14

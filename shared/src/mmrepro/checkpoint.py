@@ -72,6 +72,9 @@ def strip_wrappers(checkpoint: Mapping[str, Any], source: str = "the checkpoint"
     Raises:
         UnreadableCheckpointError: nothing in it is a state dict.
     """
+    if not isinstance(checkpoint, Mapping):
+        kind = type(checkpoint).__name__
+        raise UnreadableCheckpointError(f"{source} holds a {kind} instead of tensors by their names")
     wrapped = (checkpoint[name] for name in _WRAPPERS if isinstance(checkpoint.get(name), Mapping))
     state = next(wrapped, checkpoint)
     odd = [key for key, value in state.items() if not isinstance(value, Tensor)]

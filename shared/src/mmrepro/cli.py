@@ -136,6 +136,9 @@ def data_check(names: tuple[str, ...], data_root: Path | None) -> None:
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings side by side.")
 @click.option("--force", is_flag=True, help="Train and evaluate again what the ledger holds.")
 @click.option("--download", is_flag=True, help="Download data sets that are missing.")
+@click.option(
+    "--weights", type=PATH, help="Folder of official checkpoints that no command can fetch, under their official names."
+)
 @_work_dir
 @_data_root
 def reproduce(
@@ -146,6 +149,7 @@ def reproduce(
     jobs: int,
     force: bool,
     download: bool,
+    weights: Path | None,
     work_dir: Path,
     data_root: Path | None,
 ) -> None:
@@ -158,7 +162,7 @@ def reproduce(
     paper = papers.canonical(paper)
     outcomes = measure(
         paper,
-        Settings(work_dir.resolve(), data_root, download=download, force=force),
+        Settings(work_dir.resolve(), data_root, download=download, force=force, weights=weights),
         pattern=pattern,
         tiers=tiers or TIERS,
         seeds=_seeds(seeds),
@@ -213,9 +217,9 @@ def convert(paper: str, source: Path, destination: Path, to_official: bool, opti
 @main.command()
 @_paper
 @click.option("--repeats", type=click.IntRange(1), default=30, show_default=True, help="Pairs of calls per case.")
-@click.option("--only", metavar="TEXT", help="Only the groups of shapes with this in their name; the others are kept.")
+@click.option("--only", metavar="TEXT", help="Only the groups and tables with this in their name; all else is kept.")
 def bench(paper: str, repeats: int, only: str | None) -> None:
-    """Measure our code against plain transcriptions, side by side; writes benchmarks.json and the tables of it.
+    """Measure our code and a reference side by side; writes benchmarks.json and the tables of it.
 
     PAPER may be ops: the core's operators beside mmcv's.
     """
@@ -246,16 +250,16 @@ def doctor() -> None:
 @click.option("--work-dir", type=PATH, help="Where everything goes; default: work_dirs/quickstart/<paper>.")
 @click.option("--seed", type=int, default=2023, show_default=True)
 def quickstart(paper: str, work_dir: Path | None, seed: int) -> None:
-    """Train a paper's model on generated data in a few minutes, and show result, plots and report."""
+    """Train a small model of a paper in a few minutes, without a data set, and show result, plots and report."""
     from mmrepro import papers
     from mmrepro.quickstart import run
 
     paper = papers.canonical(paper)
     work_dir = (work_dir or Path("work_dirs") / "quickstart" / paper).resolve()
-    click.echo(f"training {paper} on generated data; log: {work_dir / 'train.log'}")
+    click.echo(f"training a small {paper}; log: {work_dir / 'train.log'}")
     result = run(paper, work_dir, seed=seed)
     for name, (value, baseline) in result.compared.items():
-        click.echo(f"test {name}: {value:.4f}   baseline (trivial forecast): {baseline:.4f}")
+        click.echo(f"test {name}: {value:.4f}   baseline ({result.baseline}): {baseline:.4f}")
     for figure in result.figures:
         click.echo(f"plot: {figure}")
     click.echo(f"report: {result.report}")

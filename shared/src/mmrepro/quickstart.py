@@ -1,4 +1,4 @@
-"""The quickstart: a paper's model trained on generated data in minutes, tested, drawn and reported."""
+"""The quickstart: a paper's model trained in minutes on data that need no download, tested, drawn and reported."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from mmrepro import papers
 from mmrepro.reproduction import environment, report, runs
 from mmrepro.reproduction.verdicts import BASELINE
 
+GENERATED = (
+    "The data come from a generator inside the repository, so the result says nothing about the paper's numbers."
+)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -20,6 +24,7 @@ class Result:
     metrics: dict[str, float]
     figures: list[Path]
     report: Path
+    baseline: str  # what the baseline is
 
     @property
     def compared(self) -> dict[str, tuple[float, float]]:
@@ -29,10 +34,11 @@ class Result:
 
 
 def run(paper: str, work_dir: Path, *, seed: int = 2023) -> Result:
-    """Train, test, draw and report; the data are generated, so the result is never a row.
+    """Train, test, draw and report; the result is never a row.
 
     The paper's ``<module>.quickstart`` names the config in ``CONFIG`` and draws with
-    ``draw(config, checkpoint, out_dir) -> list of PNG files``.
+    ``draw(config, checkpoint, out_dir) -> list of PNG files``, whose names stand above them in the report. It may say
+    what the baseline is in ``BASELINE`` and what the report should tell of the data in ``NOTE``.
 
     Raises:
         RunFailedError: training or test failed.
@@ -47,7 +53,7 @@ def run(paper: str, work_dir: Path, *, seed: int = 2023) -> Result:
     seconds = time.monotonic() - start
     figures = own.draw(config, best, work_dir / "figures")
     page = work_dir / "report.html"
-    result = Result(metrics, figures, page)
+    result = Result(metrics, figures, page, getattr(own, "BASELINE", "trivial forecast"))
     page.write_text(
         report.render(
             "quickstart.html.j2",
@@ -56,7 +62,9 @@ def run(paper: str, work_dir: Path, *, seed: int = 2023) -> Result:
                 {"name": name, "value": f"{value:.4f}", "baseline": f"{baseline:.4f}"}
                 for name, (value, baseline) in result.compared.items()
             ],
-            images=[base64.b64encode(figure.read_bytes()).decode() for figure in figures],
+            note=getattr(own, "NOTE", GENERATED),
+            baseline=result.baseline,
+            images=[(figure.stem, base64.b64encode(figure.read_bytes()).decode()) for figure in figures],
             config=own.CONFIG,
             duration=report.duration(seconds),
             hardware=environment.hardware(),

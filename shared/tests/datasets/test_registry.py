@@ -357,3 +357,54 @@ def test_a_terminal_shows_the_progress_of_a_download(declare, server, tmp_path):
     screen = io.StringIO()
     registry.download("toy", tmp_path / "root", Console(file=screen, force_terminal=True))
     assert "100%" in screen.getvalue()
+
+
+@pytest.fixture
+def pictures(declare, tmp_path):
+    """Declare a folder of three pictures and return its place, in which two lie, one of them deeper."""
+    file = {"path": "sr/Toys/HR", "pictures": 3}
+    declare(files=[file], folders=["Toys"], instructions="Draw them.")
+    put(tmp_path / "data/sr/Toys/HR/a.png")
+    put(tmp_path / "data/sr/Toys/HR/deeper/b.JPEG")
+    put(tmp_path / "data/sr/Toys/HR/read me.txt")
+    return tmp_path / "data/sr/Toys/HR"
+
+
+def test_a_folder_counts_with_as_many_pictures_as_published(pictures):
+    put(pictures / "c.tif")
+    status = registry.status("toy")
+    assert status.state == "unverified"
+    assert "holds 3 pictures, as published; no checksum is known" in status.files[0].detail
+    assert registry.locate("toy") == {"HR": Path("data/sr/Toys/HR")}
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_a_folder_with_fewer_or_more_pictures_is_wrong(pictures, more):
+    for number in range(more):
+        put(pictures / f"more{number}.png")
+    assert registry.status("toy").state == "wrong"
+    said = (
+        rf"HR of toy: it holds {2 + more} pictures, expected 3\. Fix: complete or replace it: .*Draw them\. Put it at"
+    )
+    with pytest.raises(registry.DataCorruptError, match=said):
+        registry.locate("toy")
+
+
+def test_a_folder_is_found_in_another_place_that_the_catalogue_accepts(pictures, tmp_path):
+    put(pictures / "c.tif")
+    (tmp_path / "data/Toys").mkdir()
+    pictures.rename(tmp_path / "data/Toys/HR")
+    assert registry.locate("toy") == {"HR": Path("data/Toys/HR")}
+    (tmp_path / "data/Toys/HR").rename(tmp_path / "elsewhere")
+    with pytest.raises(
+        registry.DataNotFoundError, match=r"searched data/sr/Toys/HR \(and in Toys\)\. Fix: .*Draw them"
+    ):
+        registry.locate("toy")
+
+
+def test_any_number_of_pictures_counts_where_none_is_published(declare, tmp_path):
+    declare(files=[{"path": "Toys", "pictures": 0}])
+    (tmp_path / "data/Toys").mkdir(parents=True)
+    assert "holds 0 pictures, expected at least one" in registry.status("toy").files[0].detail
+    put(tmp_path / "data/Toys/a.webp")
+    assert registry.status("toy").state == "unverified"

@@ -23,6 +23,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         atomic_backend.write_atomically(b"new", path)
     assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_checkpoints_go_through_the_atomic_backend(train, tmp_path, monkeypatch):

@@ -209,3 +209,25 @@ def test_the_learning_rate_counts_the_processes():
     assert "2 process(es) x 8 samples = a batch of 16" in configuration.scale_learning_rate(config, processes=2)
     assert config.optim_wrapper.optimizer.lr == 0.02
     assert not config.auto_scale_lr.enable  # the Runner must not do it again
+
+
+def split_config():
+    """Return a config whose model has two parts with an optimizer each."""
+    part = dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=0.01))
+    config = toy.config(auto_scale_lr__enable=True, train_dataloader__batch_size=16)
+    config.optim_wrapper = dict(
+        constructor="SomeConstructor", first=part, second=dict(optimizer=dict(type="SGD", lr=0.5))
+    )
+    return config
+
+
+def test_bfloat16_and_the_batch_size_reach_every_optimizer():
+    config = split_config()
+    configuration.use_bf16(config)
+    assert "0.01, 0.5 to 0.02, 1, since" in configuration.scale_learning_rate(config, processes=1)
+    wrappers = configuration.optim_wrappers(config.optim_wrapper)
+    assert [wrapper.type for wrapper in wrappers] == ["BFloat16OptimWrapper"] * 2
+    assert [wrapper.optimizer.lr for wrapper in wrappers] == [0.02, 1.0]
+    config.optim_wrapper.second.type = "Strange"
+    with pytest.raises(UserError, match="the config has Strange"):
+        configuration.use_bf16(config)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from mmrepro.datasets.registry import DataNotFoundError
@@ -21,6 +23,15 @@ def test_cases_pass_fail_or_are_not_served(fake_paper):
         "foreign": "not_served",
         "linear_1": "passed",
     }
+
+
+def test_a_case_may_ask_for_every_bit(fake_paper):
+    case = parity.load_case(fake_paper.root / "tests" / "parity" / "linear_1")
+    case.manifest["tolerance"] = 0
+    exact = SimpleNamespace(run=lambda *given: dict(case.expected))
+    assert parity.run_case(exact, case).state == "passed"
+    assert parity.run_case(exact, case).ratio == 0
+    assert parity.run_case(parity.load_adapter(fake_paper.root), case).state == "failed"
 
 
 def test_the_summary_says_which_and_how_close(fake_paper):

@@ -102,11 +102,27 @@ def test_the_quickstart_is_never_a_row(fake_paper, work_dir):
     result = quickstart.run("fake", work_dir, seed=7)
     assert result.compared == {"mse": (0.387, 1.25)}
     html = result.report.read_text()
-    assert "Generated data, never a row." in html
+    assert "never a row." in html
+    assert "generator inside the repository" in html
+    assert "<th>baseline (trivial forecast)</th>" in html
+    assert "<code>forecast</code>" in html, "a figure's name"
     assert "0.3870" in html
     assert "1.2500" in html
     assert len(pictures(html)) == len(result.figures) == 1
     assert not (fake_paper.root / "reproductions.json").exists()
+
+
+def test_a_paper_says_what_its_quickstart_compares_and_trains_on(fake_paper, work_dir):
+    from mmrepro import quickstart
+
+    file = fake_paper.root / "src/mm_fake/quickstart.py"
+    file.write_text(file.read_text() + 'BASELINE = "bicubic"\nNOTE = "Photographs of cats."\n')
+    result = quickstart.run("fake", work_dir)
+    assert result.baseline == "bicubic"
+    html = result.report.read_text()
+    assert "<th>baseline (bicubic)</th>" in html
+    assert "Photographs of cats." in html
+    assert "generator inside the repository" not in html
 
 
 def test_a_second_quickstart_starts_over(fake_paper, work_dir):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mmrepro.datasets import registry
 from mmrepro.reproduction import environment, ledger, rows, tiers
@@ -223,6 +224,81 @@ def test_the_official_checkpoint_is_evaluated_as_published(fake_paper, settings,
     assert outcome.entry.metrics["mse"] == pytest.approx(0.384)
     assert outcome.entry.details == {"weights": "https://example.org/official.pth", "sha256": digest}
     assert reproduce("fake", settings, pattern="fake_a", tiers=["evaluate"])[0].state == "known"
+
+
+def fetched_by_hand(paper):
+    """Say that both rows' weights are published as a file that no command can fetch."""
+    metafile = paper.root / "configs/fake/metafile.yml"
+    metafile.write_text(metafile.read_text().replace("Epochs: 1", "Official Checkpoint: o.pth"))
+
+
+def test_weights_that_no_command_can_fetch_are_taken_from_a_folder(fake_paper, settings, tmp_path):
+    fetched_by_hand(fake_paper)
+    (outcome,) = reproduce("fake", settings, pattern="fake_a", tiers=["evaluate"])
+    assert outcome.text == (
+        "not run: needs the official checkpoint o.pth, which no command can fetch: get it by browser and name its "
+        "folder with --weights"
+    )
+    settings = replace(settings, weights=tmp_path / "weights")
+    (outcome,) = reproduce("fake", settings, pattern="fake_a", tiers=["evaluate"])
+    assert outcome.text == f"not run: needs the official checkpoint o.pth, which {tmp_path / 'weights'} does not hold"
+    settings.weights.mkdir()
+    (settings.weights / "o.pth").write_text('{"seed": 4}')
+    (outcome,) = reproduce("fake", settings, pattern="fake_a", tiers=["evaluate"])
+    assert outcome.entry.metrics["mse"] == pytest.approx(0.384)
+    digest = registry.digest(settings.weights / "o.pth")
+    assert outcome.entry.details == {"weights": "o.pth", "sha256": digest}
+
+
+def test_a_model_without_parameters_is_evaluated_without_weights(fake_paper, settings, monkeypatch):
+    metafile = fake_paper.root / "configs/fake/metafile.yml"
+    metafile.write_text(metafile.read_text().replace("Parameters: 15", "Parameters: 0"))
+
+    def test(paper, config, checkpoint, *arguments, **options):
+        assert torch.load(checkpoint, weights_only=True)["state_dict"] == {}
+        return {"mse": 0.386, "mae_percent": 40.0}
+
+    monkeypatch.setattr("mmrepro.reproduction.runs.evaluate", test)
+    (outcome,) = reproduce("fake", settings, pattern="fake_a", tiers=["evaluate"])
+    assert outcome.text.startswith("MSE 0.386 (reproduced), MAE 0.4 (reproduced)")
+    assert outcome.entry.details == {}
+
+
+def on_two_sets(paper, monkeypatch, metrics):
+    """Give both rows one config with a set each, and weights; return the list of tests that are run."""
+    fetched_by_hand(paper)
+    file = paper.root / "configs/fake/metafile.yml"
+    first, second = (
+        file.read_text().replace("configs/fake/fake_b.py", "configs/fake/fake_a.py").split("  - Name: fake_b")
+    )
+    keys = "Measured By: {MSE: mse, MAE: {Key: mae_percent, Scale: 0.01}}"
+    assert keys in first
+    first, second = (
+        part.replace(keys, f"Measured By: {{MSE: {name}/mse, MAE: {name}/mae}}")
+        for part, name in ((first, "A"), (second, "B"))
+    )
+    file.write_text(f"{first}  - Name: fake_b{second}")
+    run = []
+    monkeypatch.setattr("mmrepro.reproduction.runs.evaluate", lambda *given, **options: run.append(given) or metrics)
+    return run
+
+
+def test_rows_of_one_model_share_a_test(fake_paper, settings, monkeypatch, tmp_path):
+    (tmp_path / "o.pth").write_text("{}")
+    metrics = {"A/mse": 0.386, "A/mae": 0.4, "B/mse": 0.3, "B/mae": 0.4}
+    run = on_two_sets(fake_paper, monkeypatch, metrics)
+    outcomes = reproduce("fake", replace(settings, weights=tmp_path), tiers=["evaluate"], jobs=2)
+    assert [one.state for one in outcomes] == ["measured", "measured"]
+    assert len(run) == 1
+
+
+def test_a_row_whose_set_a_test_has_left_out_is_not_run(fake_paper, settings, monkeypatch, tmp_path):
+    (tmp_path / "o.pth").write_text("{}")
+    on_two_sets(fake_paper, monkeypatch, {"A/mse": 0.386, "A/mae": 0.4})
+    outcomes = {one.row: one for one in reproduce("fake", replace(settings, weights=tmp_path), tiers=["evaluate"])}
+    assert outcomes["fake_a"].state == "measured"
+    assert outcomes["fake_b"].text.startswith("not run: needs ")
+    assert "which the test did not find, log at " in outcomes["fake_b"].text
 
 
 def test_unchanged_sizes_and_parity_make_no_new_entries(fake_paper, settings):

@@ -179,6 +179,16 @@ def test_benchmarks_of_groups(fake_paper):
     assert text.endswith("a CPU, 2 threads, torch 2.15, 2026-01-02.")
 
 
+def test_benchmarks_that_are_tables(fake_paper):
+    about = {"versions": {"torch": "2.15"}, "hardware": "a CPU", "threads": 2, "date": "2026-01-02T03:04:05"}
+    table = {"columns": ["tile", "change (dB)"], "rows": [["32", "-0.01"], ["64", "0.00"]], "note": "On one picture."}
+    fake_paper.write("benchmarks.json", json.dumps({"tables": {"what tiles change": table | about}}))
+    assert tables.benchmarks_markdown("fake") == (
+        "**what tiles change**\n\n| tile | change (dB) |\n| --- | --- |\n| 32 | -0.01 |\n| 64 | 0.00 |\n\n"
+        "On one picture.\n\na CPU, 2 threads, torch 2.15, 2026-01-02."
+    )
+
+
 def test_the_cores_tables_stand_in_the_same_pages(monkeypatch, fake_paper):
     core = fake_paper.root.parent.parent / "shared"
     core.mkdir()

@@ -40,6 +40,15 @@ def groups():
     one = {"shape": {"forward": sides, "backward": sides}}
     return {"CPU": one, "GPU": {"shape": {"forward": sides}}}
 """
+TABLES = """
+from mmrepro.testing.bench import Table
+
+def tables():
+    return {
+        "tiles": lambda: Table(("tile", "change (dB)"), [("32", "-0.01"), ("64", "0.00")], "On one picture."),
+        "what else changes": lambda: Table(("what",), [("all",)], "On all."),
+    }
+"""
 
 
 def test_pairs_are_called_in_turn():
@@ -110,8 +119,38 @@ def test_a_run_of_some_groups_keeps_the_others(fake_paper):
     written = json.loads((fake_paper.root / "benchmarks.json").read_text())
     assert written["groups"].pop("GPU")["lines"]
     assert written == kept
-    with pytest.raises(ValueError, match=r"no group of .* has 'TPU' in its name"):
+    with pytest.raises(ValueError, match=r"no group or table of .* has 'TPU' in its name"):
         bench.run("fake", only="TPU")
+
+
+def test_tables_are_written_with_their_circumstances(fake_paper):
+    fake_paper.write("tests/bench.py", TABLES)
+    kept = {"tables": {"what else changes": "as it was"}}
+    fake_paper.write("benchmarks.json", json.dumps(kept))
+    shown = []
+    bench.run("fake", only="tiles", show=shown.append)
+    written = json.loads((fake_paper.root / "benchmarks.json").read_text())
+    table = written["tables"].pop("tiles")
+    assert written == kept
+    assert shown == ["tiles: 2 rows"]
+    assert (table["columns"], table["rows"]) == (["tile", "change (dB)"], [["32", "-0.01"], ["64", "0.00"]])
+    assert table["note"] == "On one picture."
+    assert {"hardware", "threads", "commit", "clean", "date", "versions"} <= set(table)
+    bench.run("fake")
+    written = json.loads((fake_paper.root / "benchmarks.json").read_text())
+    assert written["tables"]["what else changes"]["rows"] == [["all"]]
+
+
+def test_a_row_of_another_length_than_the_head_is_refused():
+    with pytest.raises(ValueError, match=r"\['32'\] does not have the 2 columns"):
+        bench.Table(("tile", "change"), [("32",)], "")
+
+
+def test_a_long_step_is_called_less_often(monkeypatch):
+    monkeypatch.setattr(bench, "_cpu_milliseconds", lambda function: 1.0)
+    for seconds, calls in ((0.1, bench.CALLS), (bench.SECONDS / 2, 2), (bench.SECONDS * 2, 1)):
+        monkeypatch.setattr(bench, "_milliseconds", lambda function, taken=seconds: taken * 1e3)
+        assert len(bench._step_times(int)) == calls
 
 
 def test_sides_are_called_in_turn_as_often_as_the_time_allows(monkeypatch):

@@ -32,4 +32,6 @@ model = dict(
 default_hooks = dict(checkpoint=dict(interval=10_000, save_best=None, rule=None))
 load_from = "work_dirs/real-hat_8xb4-1m_dfo-x4/iter_1000000.pth"
 
-tiny = {"model.discriminator.num_feat": 4, "model.perceptual_loss.pretrained": None}
+# There is no validation, in the tests neither.
+tiny = {"val_dataloader": None, "val_evaluator": None, "test_dataloader": None, "test_evaluator": None}
+tiny |= {"model.discriminator.num_feat": 4, "model.perceptual_loss.pretrained": None}

@@ -6,5 +6,5 @@
 #   HATInferencer("real-hat-gan_x4_lr-only.py", "Real_HAT_GAN_SRx4.pth")("pictures", out_dir="larger")
 _base_ = "./hat_8xb4-250k_df2k-x4_in1k-pre.py"
 
-# The generator alone, which is what the released files hold; larger tiles or "auto" where the memory allows.
+# The generator alone, which is what the released files hold; tile="exact" or "auto" where the memory allows.
 model = dict(test_cfg=dict(tile=512, tile_pad=32))

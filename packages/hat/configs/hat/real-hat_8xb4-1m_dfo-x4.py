@@ -20,3 +20,6 @@ model = dict(
     generator=dict(upscale=4),
 )
 default_hooks = dict(checkpoint=dict(interval=10_000, save_best=None, rule=None))
+
+# There is no validation, in the tests neither.
+tiny = {"val_dataloader": None, "val_evaluator": None, "test_dataloader": None, "test_evaluator": None}

@@ -146,10 +146,14 @@ def require_same_model(model: nn.Module, checkpoint: Mapping[str, Any], ignore: 
         ignore: names of settings that may differ, such as ``upscale``.
 
     Raises:
-        CheckpointMismatchError: some differ; both variants are named, and each setting with what to set.
+        CheckpointMismatchError: some differ, and both variants are named, and each setting with what to set; or the
+            file holds another network.
     """
     source = source_of(checkpoint)
     state = strip_wrappers(checkpoint, source)
+    if not is_official(state) and not any(key.startswith((GENERATOR, DISCRIMINATOR)) for key in state):
+        other = f"no tensor has one of HAT's names; the first is {next(iter(state))}. Fix: a file of HAT's weights"
+        raise CheckpointMismatchError(source, {"it is another network": [other]})
     found = infer_config(state)["model"]
     if "generator" not in found:
         wanted = "a discriminator in the file. Fix: take the generator's file, official names are net_g_*.pth"

@@ -1,7 +1,8 @@
 """Better pictures from files, folders and arrays: any mode and depth goes in, the same comes out (arXiv 2205.04437).
 
 The official code, XPixelGroup/HAT @ 1638a9a, takes everything for 8-bit colour and writes PNG. Here grey stays grey, 16
-bits stay 16 bits, and transparency is enlarged beside the colours.
+bits stay 16 bits, and transparency is enlarged beside the colours; fully transparent pixels get the colour of what is
+next to them, so that no edge darkens.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from mm_hat.datasets.image_io import (
     ALPHA_SUFFIXES,
     DEEP_SUFFIXES,
     LUMA,
+    READ_SUFFIXES,
     SUFFIXES,
     Picture,
     read_picture,
     write_picture,
 )
 from mm_hat.datasets.imresize import imresize
+from mm_hat.hidden_colours import with_visible_colours
 from mm_hat.models.restorer import ImageRestorer
 from mmrepro import papers
 from mmrepro.engine.errors import UserError
@@ -76,15 +79,17 @@ class HATInferencer:
         weights: a checkpoint: ours, an official one, or safetensors; a path or a URL. None for a network without
             parameters, such as ``BicubicUpscaler``.
         device: such as ``cuda:0``; None for what is there.
-        tile: side of a tile in pixels of the input, ``auto`` for the largest that fits the memory, None for what the
-            config says. Tiles change the picture: channel attention averages over what it sees.
+        tile: ``exact`` for the whole picture's result in a third of the memory; side of a tile in pixels of the input,
+            which changes the picture, because channel attention averages over what it sees; ``auto`` for the first of
+            whole, ``exact`` and the largest tile that fits the memory; None for what the config says.
         tile_pad: how far a tile looks over its edge; None for what the config says.
         feather: width of the blend between tiles; None for what the config says.
         bf16: compute in bfloat16 where that is safe; faster on GPUs. There is no float16: activations leave its range.
-        show_progress: draw progress bars, over the pictures and over the tiles of one.
+        show_progress: draw progress bars, over the pictures and over the parts of one.
 
     Raises:
         FileNotFoundError: the config or the checkpoint does not exist.
+        UserError: the config is none of a restorer, or the device cannot be used.
         CheckpointMismatchError: the checkpoint belongs to another scale or variant than the config's.
         ValueError: the tiles do not fit the network's window, or the weights are missing.
     """
@@ -94,15 +99,15 @@ class HATInferencer:
         model: str | Path | Config,
         weights: str | Path | None = None,
         device: str | torch.device | None = None,
-        tile: int | Literal["auto"] | None = None,
+        tile: int | Literal["auto", "exact"] | None = None,
         tile_pad: int | None = None,
         feather: int | None = None,
         bf16: bool = False,
         show_progress: bool = False,
     ):
-        config = model if isinstance(model, Config) else Config.fromfile(papers.find_config("hat", model))
+        config = model if isinstance(model, Config) else read_config(model)
         tiles = {"tile": tile, "tile_pad": tile_pad, "feather": feather}
-        self.device = torch.device(device or get_device())
+        self.device = usable_device(device or get_device())
         self.model = build_restorer(config.model, {key: value for key, value in tiles.items() if value is not None})
         load_generator(self.model, weights)
         self.model.to(self.device).eval()
@@ -130,12 +135,14 @@ class HATInferencer:
             fault does not stop the others, and of a picture that failed nothing is written.
 
         Raises:
-            UserError: there is no picture, or a result would take the place of an input.
+            UserError: there is no picture, ``out_dir`` is a file, or a result would take the place of an input.
             OSError, ValueError, ArithmeticError, MemoryError, RuntimeError: a single input failed.
         """
         if crops and out_dir is None:
             raise UserError("crops are drawn into files. Fix: give out_dir")
         out = None if out_dir is None else Path(out_dir)
+        if out is not None and out.exists() and not out.is_dir():
+            raise UserError(f"{out} is a file. Fix: give a folder for the results")
         jobs = list(jobs_of(inputs, out))
         if out is not None:
             spare_inputs(jobs, out)
@@ -170,7 +177,7 @@ class HATInferencer:
 
         Args:
             source: a file, a :class:`Picture`, or an array, as in :meth:`__call__`.
-            progress: called with the numbers of finished and of all tiles.
+            progress: called with the numbers of finished and of all tiles, or blocks of the network.
 
         Returns:
             What the network saw, RGB (h, w, 3) in [0, 1], and the result, of the source's kind.
@@ -180,6 +187,8 @@ class HATInferencer:
             ArithmeticError: the network's output is not finite.
         """
         rgb, alpha, remake = to_floats(source)
+        if alpha is not None:
+            rgb = with_visible_colours(rgb, alpha)
         channels = getattr(self.model.generator, "in_chans", 3)
         if channels == 1 and np.ptp(rgb, axis=2).any():
             raise ValueError("the picture has colours, and the network is for grey ones. Fix: a network of 3 channels")
@@ -190,6 +199,38 @@ class HATInferencer:
             raise ArithmeticError("the network's output is not finite. Fix: check the weights, and leave bf16 out")
         larger = None if alpha is None else imresize(alpha, self.scale)
         return rgb, remake(restored.expand(3, -1, -1).permute(1, 2, 0).numpy(), larger)
+
+
+def read_config(model: str | Path) -> Config:
+    """Read a config by its name or path.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        UserError: it is no config, or none of a network with a ``generator``.
+    """
+    path = papers.find_config("hat", model)
+    try:
+        config = Config.fromfile(path)
+    except OSError as fault:
+        raise UserError(f"{path} is not a config ({fault}). Fix: the config goes before the weights") from fault
+    if "generator" not in (config.get("model") or {}):
+        raise UserError(f"{path} is not a config of HAT: its model has no generator. Fix: see `mmrepro list hat --all`")
+    return config
+
+
+def usable_device(name: str | torch.device) -> torch.device:
+    """Return a device that tensors can be put on.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as fault:
+        reason = str(fault).splitlines()[0]
+        raise UserError(
+            f"the device {name} cannot be used: {reason}. Fix: cpu, or cuda:N where there is one"
+        ) from fault
 
 
 def build_restorer(model: Mapping[str, Any], tiles: Mapping[str, Any]) -> ImageRestorer:
@@ -208,13 +249,15 @@ def load_generator(model: nn.Module, weights: str | Path | None) -> None:
 
     Raises:
         CheckpointMismatchError: it belongs to another scale or variant.
-        ValueError: the model has parameters, and there is no checkpoint.
+        ValueError: the model has parameters and there is no checkpoint, or the file holds something else.
     """
     if weights is None:
         if any(True for _ in model.generator.parameters()):
             raise ValueError("a network without weights makes noise. Fix: give weights, a checkpoint's path or URL")
         return
     checkpoint = CheckpointLoader.load_checkpoint(str(weights), "cpu")
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f"{weights} holds a {type(checkpoint).__name__} instead of tensors by their names")
     state = checkpoint.get("state_dict")
     if isinstance(state, dict):
         for key in [key for key in state if key.startswith(DISCRIMINATOR)]:
@@ -282,11 +325,11 @@ def jobs_of(inputs: Source | Sequence[Source], out: Path | None = None) -> Itera
 
 
 def _jobs_of_folder(folder: Path, out: Path | None) -> Iterator[Job]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in READ_SUFFIXES and path.is_file())
     if out is not None and out.resolve() != folder.resolve():
         files = [path for path in files if out.resolve() not in path.resolve().parents]
     if not files:
-        raise UserError(f"{folder} has no pictures. Fix: a folder with files of {', '.join(SUFFIXES)}")
+        raise UserError(f"{folder} has no pictures. Fix: a folder with files of {', '.join(READ_SUFFIXES)}")
     for path in files:
         yield Job(path, str(path), path.relative_to(folder))
 
@@ -367,7 +410,7 @@ def _bars(pictures: int, show: bool) -> Iterator[tuple[Callable[[], None], Calla
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not show) as progress:
         whole = progress.add_task("pictures", total=pictures)
-        part = progress.add_task("tiles", total=None, visible=False)
+        part = progress.add_task("parts", total=None, visible=False)
 
         def next_picture() -> None:
             progress.advance(whole)

@@ -109,16 +109,16 @@ def _draw(
             axis = _panel(figure.add_subplot(grid[row, column + 1]), BOX_COLOURS[row % len(BOX_COLOURS)])
             axis.imshow(crop.permute(1, 2, 0).numpy(), interpolation="nearest")
             if row == 0:
-                axis.set_title(title, fontsize=8)
+                axis.set_title(title, fontsize=10)
         for column, error in enumerate(errors, len(columns) + 1):
             area = slice(top * scale, (top + size) * scale), slice(left * scale, (left + size) * scale)
             axis = _panel(figure.add_subplot(grid[row, column]), BOX_COLOURS[row % len(BOX_COLOURS)])
             axis.imshow(error[area].numpy(), cmap="magma", vmin=0, vmax=ERROR_LEVELS, interpolation="nearest")
             if row == 0:
                 name = "bicubic" if column == len(columns) + 1 else "ours"
-                axis.set_title(f"error of {name}\n(luma, 0 to {ERROR_LEVELS})", fontsize=8)
+                axis.set_title(f"error of {name}\n(luma, 0 to {ERROR_LEVELS})", fontsize=10)
     content = io.BytesIO()
-    figure.savefig(content, dpi=130, format="png", bbox_inches="tight", pad_inches=0.08)
+    figure.savefig(content, dpi=100, format="png", bbox_inches="tight", pad_inches=0.08)
     write_atomically(content.getvalue(), path)
     return Path(path)
 

@@ -3,8 +3,8 @@
 The core's own sets stand in ``catalog.yml`` beside this file; a paper may add ``data-sets.yml`` beside its
 ``model-index.yml``. Files are found below an explicit data root, ``$MMREPRO_DATA_ROOT`` and ``./data``, in the official
 layout or one that the catalog accepts, gzipped or not. A file counts only when the sha256 of its content is right; or,
-for a few that no command can fetch and whose sha256 nobody has published, when its rows and variates are as many as
-published: "unverified".
+for a few that no command can fetch and whose sha256 nobody has published, when its rows and variates, or a folder's
+pictures, are as many as published: "unverified".
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ENVIRONMENT_VARIABLE = "MMREPRO_DATA_ROOT"
+PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _CHUNK = 1 << 20
 State = Literal["ok", "unverified", "wrong", "missing"]
 
@@ -45,9 +46,10 @@ class DownloadError(RuntimeError):
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of a data set: its official path, and the content it must have (unpacked).
+    """One file of a data set, or one folder of pictures: its official path, and the content it must have (unpacked).
 
-    Where ``sha256`` is not known, ``rows`` and ``variates`` are.
+    Where ``sha256`` is not known, ``rows`` and ``variates`` are. A folder has ``pictures``: how many it and its
+    sub-folders hold, or 0 where that is not published either and any number counts.
     """
 
     path: str
@@ -57,6 +59,7 @@ class DataFile:
     accepts: tuple[tuple[str, str], ...] = ()  # (sha256, what differs)
     rows: int | None = None
     variates: int | None = None
+    pictures: int | None = None
 
     @property
     def name(self) -> str:
@@ -87,7 +90,7 @@ class DataSet:
 class FileStatus:
     """What was found of one file; ``path`` holds it unless ``state`` is "missing", and is the culprit when "wrong".
 
-    "unverified" means: as many rows and variates as published, of a file whose checksum is not known.
+    "unverified" means: as many rows and variates, or pictures, as published of what has no known checksum.
     """
 
     file: DataFile
@@ -156,7 +159,8 @@ def locate(name: str, data_root: str | Path | None = None) -> dict[str, Path]:
     for item in status(name, data_root).files:
         how = _how_to_get(get(name), item.file)
         if item.state == "wrong":
-            raise DataCorruptError(f"{item.detail} Fix: remove it, then: {how}")
+            first = "remove it, then:" if item.file.pictures is None else "complete or replace it:"
+            raise DataCorruptError(f"{item.detail} Fix: {first} {how}")
         if item.state == "missing":
             raise DataNotFoundError(f"{item.detail} Fix: {how}")
         found[item.file.name] = item.path
@@ -231,22 +235,24 @@ def _file_status(data: DataSet, file: DataFile, data_root: str | Path | None) ->
     wrong: FileStatus | None = None
     roots = data_roots(data_root)
     for path in (path for root in roots for path in candidates(data, file, root)):
-        if not path.is_file():
+        if not (path.is_file() if file.pictures is None else path.is_dir()):
             continue
         found = _examine(data, file, path)
         if found.state != "wrong":
             return found
         wrong = wrong or found
     searched = ", ".join(str(root / file.path) for root in roots)
-    missing = (
-        f"{file.name} of {data.name} was not found; searched {searched} (and the same gzipped or in a flat folder)."
-    )
+    folders = f" (and in {', '.join(data.folders)})" if data.folders else ""
+    also = " (and the same gzipped or in a flat folder)" if file.pictures is None else folders
+    missing = f"{file.name} of {data.name} was not found; searched {searched}{also}."
     return wrong or FileStatus(file, "missing", None, missing)
 
 
 def _examine(data: DataSet, file: DataFile, path: Path) -> FileStatus:
     """Compare the content of a file that is there with what is published of it."""
     try:
+        if file.pictures is not None:
+            return _examine_folder(data, file, path)
         if file.sha256 is None:
             return _examine_size(data, file, path)
         found = digest(path)
@@ -257,6 +263,20 @@ def _examine(data: DataSet, file: DataFile, path: Path) -> FileStatus:
     detail = (
         f"{path} is not the published {file.name} of {data.name}: "
         f"sha256 {found} ({path.stat().st_size} bytes), expected {file.sha256} ({file.bytes} bytes unpacked)."
+    )
+    return FileStatus(file, "wrong", path, detail)
+
+
+def _examine_folder(data: DataSet, file: DataFile, path: Path) -> FileStatus:
+    # os.walk: rglob builds a Path of every name, and ImageNet has 1.3 million
+    count = sum(name.lower().endswith(PICTURE_SUFFIXES) for _, _, names in os.walk(path) for name in names)
+    if count and count == (file.pictures or count):
+        published = ", as published" if file.pictures else ""
+        detail = f"{path} holds {count:,} pictures{published}; no checksum is known, so they are unverified"
+        return FileStatus(file, "unverified", path, detail)
+    expected = f"{file.pictures:,}" if file.pictures else "at least one"
+    detail = (
+        f"{path} is not the published {file.name} of {data.name}: it holds {count:,} pictures, expected {expected}."
     )
     return FileStatus(file, "wrong", path, detail)
 
@@ -400,10 +420,10 @@ def _read_catalog(path: Path) -> Iterator[DataSet]:
 
 
 def _read_file(catalog: Path, data: str, item: dict) -> DataFile:
-    if not ({"bytes", "sha256"} <= set(item) or {"rows", "variates"} <= set(item)):
+    if not any(known <= set(item) for known in ({"bytes", "sha256"}, {"rows", "variates"}, {"pictures"})):
         raise ValueError(
             f"{catalog}: {item['path']} of {data!r} can be checked by nothing. "
-            "Fix: give bytes and sha256, or rows and variates where no checksum is published"
+            "Fix: give bytes and sha256, or rows and variates where no checksum is published, or a folder's pictures"
         )
     return DataFile(
         path=item["path"],
@@ -413,4 +433,5 @@ def _read_file(catalog: Path, data: str, item: dict) -> DataFile:
         accepts=tuple((other["sha256"], other["note"]) for other in item.get("accepts", ())),
         rows=item.get("rows"),
         variates=item.get("variates"),
+        pictures=item.get("pictures"),
     )

@@ -11,6 +11,7 @@ from .history_cap_hook import HistoryCapHook
 from .load_best_hook import LoadBestHook
 from .loops import ResumableEpochLoop, ResumableIterLoop
 from .non_finite_guard_hook import NonFiniteGuardHook
+from .partwise_parallel import PartwiseDistributedDataParallel
 from .progress_hook import ProgressHook
 from .reduced_losses_hook import ReducedLossesHook
 from .seeded_data import SeededBatchSampler, SeededDataset
@@ -22,6 +23,7 @@ __all__ = [
     "HistoryCapHook",
     "LoadBestHook",
     "NonFiniteGuardHook",
+    "PartwiseDistributedDataParallel",
     "ProgressHook",
     "ReducedLossesHook",
     "ResumableEarlyStoppingHook",

@@ -8,7 +8,7 @@ import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmrepro import papers
 
@@ -97,19 +97,29 @@ def merge(config: Config, options: Sequence[str]) -> None:
 
 
 def use_bf16(config: Config) -> None:
-    """Make a config train in bfloat16.
+    """Make a config train in bfloat16, with one optimizer or with one for each part of the model.
 
     Raises:
         UserError: the config has an optimizer wrapper that this does not know.
     """
-    wrapper = config.optim_wrapper
-    kind = wrapper.setdefault("type", "OptimWrapper")
-    if kind == "AmpOptimWrapper":  # its loss scale and dtype are what this replaces
-        wrapper.pop("loss_scale", None)
-        wrapper.pop("dtype", None)
-    elif kind not in ("OptimWrapper", "BFloat16OptimWrapper"):
-        raise UserError(f"--amp knows OptimWrapper and AmpOptimWrapper, the config has {kind}")
-    wrapper.type = "BFloat16OptimWrapper"
+    for wrapper in optim_wrappers(config.optim_wrapper):
+        kind = wrapper.setdefault("type", "OptimWrapper")
+        if kind == "AmpOptimWrapper":  # its loss scale and dtype are what this replaces
+            wrapper.pop("loss_scale", None)
+            wrapper.pop("dtype", None)
+        elif kind not in ("OptimWrapper", "BFloat16OptimWrapper"):
+            raise UserError(f"--amp knows OptimWrapper and AmpOptimWrapper, the config has {kind}")
+        wrapper["type"] = "BFloat16OptimWrapper"
+
+
+def optim_wrappers(config: dict) -> list[dict]:
+    """Return the configs of single optimizers in an ``optim_wrapper``: itself, or those of the parts of a model."""
+    return [config] if "optimizer" in config else _parts(config)
+
+
+def has_several_optimizers(config: Config) -> bool:
+    """Return whether the parts of a config's model have an optimizer each, as in GAN training."""
+    return "optimizer" not in config.optim_wrapper and bool(_parts(config.optim_wrapper))
 
 
 def scale_learning_rate(config: Config, processes: int) -> str | None:
@@ -131,7 +141,8 @@ def scale_learning_rate(config: Config, processes: int) -> str | None:
     if ratio == 1:
         return None
     before, after = [], []
-    for optimizer in _optimizers(config.optim_wrapper):
+    for wrapper in optim_wrappers(config.optim_wrapper):
+        optimizer = wrapper["optimizer"]
         before.append(f"{optimizer['lr']:g}")
         optimizer["lr"] *= ratio
         after.append(f"{optimizer['lr']:g}")
@@ -148,10 +159,8 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _optimizers(wrapper: Any) -> list[dict]:
-    if "optimizer" in wrapper:
-        return [wrapper["optimizer"]]
-    return [each["optimizer"] for each in wrapper.values() if isinstance(each, dict) and "optimizer" in each]
+def _parts(config: dict) -> list[dict]:
+    return [part for part in config.values() if isinstance(part, dict) and "optimizer" in part]
 
 
 def _runner_keys() -> set[str]:

@@ -24,6 +24,7 @@ def set_up(config: Config, launcher: str, local_rank: int) -> None:
         return
     _log_means(config)
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
+    _average_by_parts(config)
     if torch.cuda.is_available():
         return
     if launcher != "pytorch":
@@ -42,6 +43,17 @@ def set_up(config: Config, launcher: str, local_rank: int) -> None:
         find_unused_parameters=config.get("find_unused_parameters", False),
     )
     config.model_wrapper_cfg = {**defaults, **(config.get("model_wrapper_cfg") or {})}
+
+
+def _average_by_parts(config: Config) -> None:
+    """Set the model wrapper that several optimizers need, unless the config names one."""
+    from .configuration import has_several_optimizers
+
+    if config.get("optim_wrapper") and has_several_optimizers(config):
+        wrapper = {"type": "PartwiseDistributedDataParallel", **(config.get("model_wrapper_cfg") or {})}
+        if "find_unused_parameters" in config:
+            wrapper.setdefault("find_unused_parameters", config.find_unused_parameters)
+        config.model_wrapper_cfg = wrapper
 
 
 def _log_means(config: Config) -> None:

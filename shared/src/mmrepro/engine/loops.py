@@ -2,7 +2,8 @@
 
 The checkpoint (written by :class:`~mmrepro.engine.checkpoint_hook.AtomicCheckpointHook`) holds the position in the
 data and the random states of every process. The data draws from its own streams (``seeded_data``), iterators and
-validation give the random states back, so that nothing but the model and the hooks moves them.
+validation give the random states back, so that nothing but the model and the hooks moves them. Several processes draw
+different numbers, for dropout, say; mmengine's seed is the same in all.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class ResumableLoop:
 
     def _resume(self) -> bool:
         """Go to where the checkpoint was written; return whether a validation may be due there."""
+        if get_rank():  # mmengine seeds all processes alike: the same dropout, the same noise in each
+            random_state.seed(self.runner.seed, self._iter, get_rank())
         if self._iter == 0:
             return False
         # The safe loader gives an inert text instead of the config inside a checkpoint.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from torch import nn
 
@@ -40,8 +41,9 @@ class NonFiniteGuardHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Put the check of the gradients in front of the optimizer's step."""
-        if not hasattr(runner.optim_wrapper, "loss_scaler"):
-            self._check_before_step(runner, runner.optim_wrapper)
+        for wrapper in _wrappers(runner):
+            if not hasattr(wrapper, "loss_scaler"):
+                self._check_before_step(runner, wrapper)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Keep the batch at hand."""
@@ -72,11 +74,13 @@ class NonFiniteGuardHook(Hook):
 
     def _check_before_step(self, runner: Any, wrapper: OptimWrapper) -> None:
         step = wrapper.step  # it clips first, and clipping by a norm that is NaN makes every gradient NaN
+        # Of several optimizers each answers for its own weights.
+        own = {id(weight) for group in wrapper.optimizer.param_groups for weight in group["params"]}
 
         @functools.wraps(step)  # the schedulers look for the mark that they put on it
         def checked_step(**kwargs: Any) -> None:
             if runner.iter % self.interval == 0:
-                bad = _first_bad(_gradients(_bare(runner.model)))
+                bad = _first_bad(_gradients(_bare(runner.model), own))
                 if bad is not None:
                     self._stop(runner, f"the gradient of {bad!r}")
             step(**kwargs)
@@ -111,7 +115,11 @@ class NonFiniteGuardHook(Hook):
             for name, module in model.named_modules()
             if name
         ]
-        with torch.no_grad(), random_state.preserved(), runner.optim_wrapper.optim_context(model):
+        with ExitStack() as contexts:
+            contexts.enter_context(torch.no_grad())
+            contexts.enter_context(random_state.preserved())
+            for wrapper in _wrappers(runner):
+                contexts.enter_context(wrapper.optim_context(model))
             losses = model._run_forward(model.data_preprocessor(self._batch, True), mode="loss")
         for handle in handles:
             handle.remove()
@@ -120,15 +128,26 @@ class NonFiniteGuardHook(Hook):
         bad = _first_bad(dict(_tensors(losses)))
         if bad is not None:
             return f"In the forward pass every module's output is finite, the loss {bad!r} is not."
-        return "The forward pass of this batch is finite: the value arises in the backward pass or the step."
+        return (
+            "Repeated, the forward pass of this batch is finite: the value arises in the backward pass or the step, or "
+            "from something drawn at random."
+        )
 
 
 def _bare(model: nn.Module) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
-def _gradients(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+def _wrappers(runner: Any) -> list[OptimWrapper]:
+    wrapper = runner.optim_wrapper
+    return list(wrapper.values()) if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+
+
+def _gradients(model: nn.Module, own: Set[int]) -> dict[str, torch.Tensor]:
+    """Return the gradients by name, of the weights whose ids are given."""
+    return {
+        name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None and id(weight) in own
+    }
 
 
 def _first_bad(tensors: Mapping[str, torch.Tensor]) -> str | None:

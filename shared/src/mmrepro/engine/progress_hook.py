@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import Any
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -37,7 +38,7 @@ class ProgressHook(Hook):
         """Move the bar on and show the loss."""
         if self._bar is not None:
             loss = (outputs or {}).get("loss")
-            shown = "" if loss is None else f"loss {float(loss):.4f}"
+            shown = "" if loss is None else f"loss {float(torch.as_tensor(loss).detach()):.4f}"
             self._bar.update(self._tasks["train"], completed=runner.iter + 1, note=shown)
 
     def after_train(self, runner: Any) -> None:

@@ -63,13 +63,23 @@ def seeded(*key: int) -> Iterator[None]:
     """
     python, numpy, generator = random.getstate(), np.random.get_state(), torch.default_generator  # noqa: NPY002
     state = generator.get_state()
-    words = np.random.SeedSequence(key).generate_state(4)
-    random.seed(int(words[0]))
-    np.random.seed(int(words[1]))  # noqa: NPY002
-    generator.manual_seed(int(words[2]) << 32 | int(words[3]))
+    generator.manual_seed(_seed_python_and_numpy(key))
     try:
         yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
         generator.set_state(state)
+
+
+def seed(*key: int) -> None:
+    """Seed Python, numpy and torch from ``key``, on the CPU and the accelerator."""
+    torch.manual_seed(_seed_python_and_numpy(key))
+
+
+def _seed_python_and_numpy(key: tuple[int, ...]) -> int:
+    """Seed both, and return the seed for torch."""
+    words = np.random.SeedSequence(key).generate_state(4)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))  # noqa: NPY002
+    return int(words[2]) << 32 | int(words[3])

@@ -83,7 +83,8 @@ def gmacs(model: nn.Module, input_shape: tuple[int, ...]) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    with torch.device("meta"), torch.no_grad(), counter:
+    # With gradients: without them a model may compute parts twice to save memory, which is not its size.
+    with torch.device("meta"), torch.enable_grad(), counter:
         model.eval()(torch.empty(1, *input_shape), mode="tensor")
     return counter.get_total_flops() / 2 / 1e9
 

@@ -1,4 +1,9 @@
-"""What code under measurement raises when it is wrong: its row has failed, and the others still run."""
+"""Why a row has no result: something is not here, or the code under measurement is wrong; the others still run."""
+
+
+class NotRunError(RuntimeError):
+    """Something that a tier needs is not here; the message says what."""
+
 
 FAULTS = (
     ArithmeticError,

@@ -48,7 +48,8 @@ def run_case(adapter: object, case: Case) -> CaseResult:
         if type(fault) is ValueError and re.search(rf"\bkind\b.*\b{re.escape(case.kind)}\b", str(fault)):
             return CaseResult(case.name, case.kind, "not_served", message=str(fault))
         return CaseResult(case.name, case.kind, "failed", message=f"{type(fault).__name__}: {fault}")
-    worst = max((error / case.tolerance_of(name) for name, error in errors.items()), default=0.0)
+    # Where the tolerance is 0, which bit-exact results have, so is the error that has passed.
+    worst = max((error / case.tolerance_of(name) if error else 0.0 for name, error in errors.items()), default=0.0)
     return CaseResult(case.name, case.kind, "passed", worst)
 
 

@@ -8,7 +8,9 @@ A row is one result of one model in the metafile; a reported number is written n
   needs; ``cuda`` is looked for), ``Seeds``, ``Unverified``; with ``Metrics: {}`` it is a run of the paper without a
   number of its own, ``Source`` says where it counts, and it is trained with one seed when it is named;
 - a model may have ``Weights`` with ``Weights SHA256`` and ``Weights Licence``, and ``Input Shape`` for ``FLOPs (G)``;
-- its ``Metadata`` may have ``Parameters``, ``Official Keys`` (``file.json#variant`` in tests/parity), ``FLOPs (G)``.
+- its ``Metadata`` may have ``Parameters`` (0: it is evaluated without weights), ``Official Keys``
+  (``file.json#variant`` in tests/parity), ``FLOPs (G)``, and ``Official Checkpoint``, the name of a published file that
+  no command can fetch.
 
 Beside ``Models`` a metafile may have ``Averages``, numbers that are means over rows: ``Name``, ``Of`` (names of rows),
 ``Dataset`` and a result's ``Metrics``, ``Source``, ``Tolerance``, ``Measured By``, ``Better``, ``Unverified``; and
@@ -62,6 +64,7 @@ class Row:
     unverified: bool = False
     parameters: int | None = None
     official_keys: str = ""
+    official_file: str = ""  # a published checkpoint that has to be fetched by hand
     gmacs: float | None = None
     input_shape: tuple[int, ...] = ()
     weights: str = ""
@@ -189,6 +192,7 @@ def _row(paper: str, model: Mapping, result: Mapping, *, unique: bool) -> Row:
         unverified=bool(result.get("Unverified", False)),
         parameters=facts.get("Parameters"),
         official_keys=facts.get("Official Keys", ""),
+        official_file=facts.get("Official Checkpoint", ""),
         gmacs=facts.get("FLOPs (G)"),
         input_shape=tuple(model.get("Input Shape", ())),
         weights=model.get("Weights", ""),

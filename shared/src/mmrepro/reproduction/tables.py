@@ -140,6 +140,11 @@ def averages_markdown(paper: str) -> str:
     return "\n".join(lines)
 
 
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table without a line break at its end."""
+    return "\n".join(_line(cells) for cells in (columns, ["---"] * len(columns), *rows))
+
+
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -184,7 +189,7 @@ def benchmarks_root(paper: str) -> Path | None:
 
 
 def benchmarks_markdown(paper: str) -> str:
-    """Return the tables of ``benchmarks.json``: pairs of calls, steps and their memory, programs, groups of shapes."""
+    """Return the tables of ``benchmarks.json``: pairs of calls, steps and memory, programs, groups, other tables."""
     root = benchmarks_root(paper) if paper == OPERATORS else papers.root(paper)
     file = root / BENCHMARKS if root else None
     if file is None or not file.is_file():
@@ -200,6 +205,8 @@ def benchmarks_markdown(paper: str) -> str:
         parts.append(_circumstances(measured))
     for name, group in measured.get("groups", {}).items():
         parts += [f"**{name}**", "\n".join(_group_table(group["lines"])), _circumstances(group)]
+    for title, table in measured.get("tables", {}).items():
+        parts += [f"**{title}**", markdown(table["columns"], table["rows"]), table["note"], _circumstances(table)]
     return "\n\n".join(parts)
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmrepro import papers
 from mmrepro.datasets import registry
 
-from . import complexity, configs, environment, ledger, parity, runs
-from .faults import FAULTS
+from . import complexity, configs, environment, ledger, official_weights, parity, runs
+from .faults import FAULTS, NotRunError
 from .ledger import Entry
+from .official_weights import SharedTests
 from .rows import Row
 from .verdicts import format_number, judge
 
@@ -25,10 +26,6 @@ CLAIMS = {
 TIERS = tuple(CLAIMS)
 
 
-class NotRunError(RuntimeError):
-    """Something that a tier needs is not here; the message says what."""
-
-
 @dataclass(frozen=True)
 class Settings:
     """How rows are measured: where, with which data, on how many threads each."""
@@ -38,6 +35,8 @@ class Settings:
     threads: int | None = None
     download: bool = False
     force: bool = False  # train and evaluate again what the ledger holds, from the start
+    weights: Path | None = None  # a folder of official checkpoints, for those that no command can fetch
+    tests: SharedTests = field(default_factory=SharedTests, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -119,27 +118,22 @@ def _parity(row: Row, settings: Settings, _seed: int | None) -> Entry:
 
 
 def _evaluate(row: Row, settings: Settings, _seed: int | None) -> Entry:
-    if not row.weights:
-        raise NotRunError("an official checkpoint: none is published")
+    found = official_weights.find(row, settings.weights)
     _require_data(row, settings)
     start = time.monotonic()
-    folder = settings.work_dir / row.paper / row.name / "evaluate"
-    checkpoint = _official_checkpoint(row, folder)
-    metrics = runs.evaluate(
-        row.paper,
-        configs.path(row),
-        checkpoint,
-        folder,
-        data_root=settings.data_root,
-        threads=settings.threads,
-    )
+    folder = settings.work_dir / row.paper / Path(row.config).stem / "evaluate"
+    checkpoint = official_weights.fetch(found, row, folder)
+    metrics = settings.tests.metrics(row, checkpoint, folder, settings)
+    _require_measured(row, metrics, folder)
+    name = found.name if isinstance(found, Path) else found
+    weights = {"weights": name, "sha256": registry.digest(checkpoint)} if name else {}
     return ledger.entry(
         row.paper,
         row.name,
         "evaluate",
         metrics,
         config=configs.digest(row),
-        details={"weights": row.weights, "sha256": registry.digest(checkpoint), **_unverified_data(row, settings)},
+        details={**weights, **_unverified_data(row, settings)},
         seconds=time.monotonic() - start,
         threads=settings.threads,
     )
@@ -180,6 +174,14 @@ def _require_data(row: Row, settings: Settings) -> None:
         raise NotRunError(f"the data set {name} (`mmrepro data get {name}` fetches it or says how)") from reason
 
 
+def _require_measured(row: Row, metrics: dict[str, float], folder: Path) -> None:
+    """Raise where a test of several sets, whose keys begin with the set's name, has left the row's out."""
+    for metric in row.metrics:
+        name, slash, _ = metric.key.rpartition("/")
+        if slash and not any(key.startswith(name + slash) for key in metrics):
+            raise NotRunError(f"{row.dataset}, which the test did not find, log at {folder / 'test.log'}")
+
+
 def _unverified_data(row: Row, settings: Settings) -> dict[str, list[str]]:
     """Return what the ledger says of data sets that have no published checksum, and nothing where there are none."""
     names = [name for name in row.data if registry.status(name, settings.data_root).state == "unverified"]
@@ -194,13 +196,6 @@ def _require_device(row: Row) -> None:
             raise NotRunError(f"a CUDA device ({row.cost})")
     elif row.needs:
         raise NotRunError(f"{row.needs} ({row.cost})")
-
-
-def _official_checkpoint(row: Row, folder: Path) -> Path:
-    import pooch
-
-    known_hash = f"sha256:{row.weights_sha256}" if row.weights_sha256 else None
-    return Path(pooch.retrieve(row.weights, known_hash, path=folder, progressbar=False))
 
 
 _MEASURE = {"complexity": _complexity, "parity": _parity, "evaluate": _evaluate, "train": _train}

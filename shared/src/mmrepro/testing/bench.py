@@ -11,6 +11,8 @@
 - ``groups() -> {group: {what: {direction: {label: make}}}}``: two labels, ours first. Both are built in one process and
   called in turn for their times, and each alone in a process of its own for its memory. A group keeps hardware and date
   of its own, so that groups may be measured on different machines.
+- ``tables() -> {title: measure}``: ``measure()`` returns a :class:`Table` of what is neither time nor memory, such as
+  what a setting changes in a result. A table keeps hardware and date of its own, as a group does.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
@@ -34,7 +36,7 @@ from mmrepro.reproduction import environment
 from mmrepro.reproduction.tables import BENCHMARKS, OPERATORS, benchmarks_root
 
 WARM_UP = 3
-CALLS = 3  # of a step, after one to warm up
+CALLS = 3  # of a step, after one to warm up; fewer, but one at least, where they would take longer than SECONDS
 SECONDS = 20.0  # that the pairs of calls of one line of a group may take, beyond FEWEST
 FEWEST = 5
 
@@ -54,6 +56,29 @@ class Program:
     metrics: Callable[[Path, str], dict[str, float]]
 
 
+@dataclass(frozen=True)
+class Table:
+    """What a ``measure()`` of ``tables()`` found, as text.
+
+    Args:
+        columns: the head of each column.
+        rows: the cells, as many in each row as there are columns.
+        note: what was measured, on what, and how to read it; it stands below the table.
+
+    Raises:
+        ValueError: a row is longer or shorter than the head.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"the row {list(row)} does not have the {len(self.columns)} columns of the table")
+
+
 class ProgramError(RuntimeError):
     """A child process failed; the message holds the end of what it printed."""
 
@@ -68,17 +93,18 @@ def run(
     Args:
         paper: the paper's name, or ``ops`` for the core's operators.
         repeats: pairs of calls per case.
-        only: measure only the groups with this in their name; everything else stays as it was measured.
+        only: measure only the groups and tables with this in their name; all else stays as it was measured.
         show: gets a line for each result as soon as it is there.
 
     Returns:
         What was written: ``results`` of the cases by name (``ours_ms``, ``reference_ms``, ``speed_up``), ``steps`` and
         ``programs`` by name and label (see :func:`measure_step` and :func:`measure_program`), versions, hardware,
-        commit; and ``groups`` by name, each with its lines (see :func:`measure_sides`) and circumstances.
+        commit; ``groups`` by name, each with its lines (see :func:`measure_sides`) and circumstances; and ``tables`` by
+        title, each with ``columns``, ``rows``, ``note`` and circumstances.
 
     Raises:
         FileNotFoundError: the paper is not installed from a checkout, or has no ``tests/bench.py``.
-        ValueError: no group has ``only`` in its name.
+        ValueError: no group and no table has ``only`` in its name.
         ProgramError: a child process failed.
     """
     root = benchmarks_root(paper)
@@ -88,15 +114,25 @@ def run(
     measured = _written(root)
     if only is None:
         measured |= _measure_all(bench, root, repeats, show) | {"repeats": repeats} | _circumstances(root, paper)
-    chosen = {name: group for name, group in _declared(bench, "groups").items() if only is None or only in name}
-    if only is not None and not chosen:
-        raise ValueError(f"no group of {root / 'tests' / 'bench.py'} has {only!r} in its name")
-    for name, group in chosen.items():
+    groups, tables = (_chosen(bench, what, only) for what in ("groups", "tables"))
+    if only is not None and not groups | tables:
+        raise ValueError(f"no group or table of {root / 'tests' / 'bench.py'} has {only!r} in its name")
+    for name, group in groups.items():
         lines = _measure_group(root, name, group, repeats, show)
         measured["groups"] = measured.get("groups", {}) | {name: {"lines": lines, **_circumstances(root, paper)}}
-        _write(root, measured)  # a later group may fail
+        _write(root, measured)  # what comes later may fail
+    for title, make in tables.items():
+        table = asdict(make()) | _circumstances(root, paper)
+        measured["tables"] = measured.get("tables", {}) | {title: table}
+        _write(root, measured)
+        show(f"{title}: {len(table['rows'])} rows")
     _write(root, measured)
     return measured
+
+
+def _chosen(bench: ModuleType, what: str, only: str | None) -> dict:
+    """Return the groups or tables with ``only`` in their name."""
+    return {name: one for name, one in _declared(bench, what).items() if only is None or only in name}
 
 
 def _write(root: Path, measured: dict) -> None:
@@ -193,8 +229,7 @@ def measure_step(make: Callable[[], Callable[[], object]]) -> dict[str, float]:
         return _measure_cuda_step(step)
     before = _resident_mib("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
-    step()
-    times = [_cpu_milliseconds(step) for _ in range(CALLS)]
+    times = _step_times(step)
     return {"cpu_ms": median(times), "peak_mib": _resident_mib("VmHWM") - before}
 
 
@@ -209,9 +244,14 @@ def _measure_cuda_step(step: Callable[[], object]) -> dict[str, float]:
 
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    step()
-    times = [_cpu_milliseconds(step) for _ in range(CALLS)]
+    times = _step_times(step)
     return {"cpu_ms": median(times), "peak_mib": (torch.cuda.max_memory_allocated() - before) / 2**20}
+
+
+def _step_times(step: Callable[[], object]) -> list[float]:
+    """Return the CPU time of some calls in milliseconds, after one to warm up."""
+    seconds = _milliseconds(step) / 1e3
+    return [_cpu_milliseconds(step) for _ in range(min(CALLS, max(1, int(SECONDS / seconds))))]
 
 
 def measure_program(program: Program) -> dict:

@@ -13,7 +13,10 @@ from mmengine.config import Config
 from mmengine.dist import get_rank, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
+
+from mmrepro.engine import configuration
 
 from .children import finish, free_port, load_config, start, train, write_config
 
@@ -24,6 +27,8 @@ _NO_VALIDATION = {"val_cfg": None, "val_dataloader": None, "val_evaluator": None
 class FirstGradientsHook(Hook):
     """Writes the gradients that the first step uses into a file, and ends the process.
 
+    Of several optimizers each has its first step; the process ends at the last one's.
+
     Args:
         path: the file, written by the main process.
     """
@@ -32,15 +37,27 @@ class FirstGradientsHook(Hook):
         self.path = path
 
     def before_train(self, runner: Any) -> None:
-        """Look at the gradients when the optimizer is about to use them."""
+        """Look at the gradients when an optimizer is about to use them."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        names = {id(weight): name for name, weight in model.named_parameters()}
+        wrapper = runner.optim_wrapper
+        optimizers = [
+            each.optimizer for each in (wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper])
+        ]
+        gradients: dict[str, torch.Tensor] = {}
+        stepped = set()
 
-        def write_and_leave(*_: Any) -> None:
-            if is_main_process():
-                torch.save({name: p.grad for name, p in model.named_parameters() if p.grad is not None}, self.path)
-            raise SystemExit(0)
+        def keep(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+            stepped.add(id(optimizer))
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            gradients.update({names[id(p)]: p.grad.clone() for p in weights if p.grad is not None})
+            if len(stepped) == len(optimizers):
+                if is_main_process():
+                    torch.save(gradients, self.path)
+                raise SystemExit(0)
 
-        runner.optim_wrapper.optimizer.register_step_pre_hook(write_and_leave)
+        for optimizer in optimizers:
+            optimizer.register_step_pre_hook(keep)
 
 
 @HOOKS.register_module()
@@ -97,6 +114,8 @@ def assert_two_ranks_equal_one(
     config = load_config(config)
     batch = config.train_dataloader.batch_size
     assert batch % 2 == 0, f"the batch size {batch} cannot be halved"
+    for wrapper in configuration.optim_wrappers(config.optim_wrapper):
+        wrapper["clip_grad"] = None
     gradients = {}
     children = {}
     for processes in (1, 2):
@@ -106,7 +125,6 @@ def assert_two_ranks_equal_one(
             **(changes or {}),
             "train_dataloader.batch_size": batch // processes,
             "train_dataloader.batch_sampler": None,
-            "optim_wrapper.clip_grad": None,
         }
         hook = dict(type="FirstGradientsHook", path=str(path))
         file = write_config(config, work_dir / f"processes_{processes}.py", all_changes, [hook], __name__)

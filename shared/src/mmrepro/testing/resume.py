@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from mmrepro import safe_loading
-from mmrepro.engine.checkpoint_hook import latest_checkpoint
+from mmrepro.engine.checkpoint_hook import RESUME_KEY, latest_checkpoint
 
 from .children import finish, load_config, train, write_config
 
@@ -60,8 +60,9 @@ def assert_resume_bit_equal(
     """Assert that a training killed at given iterations, and resumed each time, ends like the uninterrupted one.
 
     Equal, bit by bit, must be: the weights, the optimizer's and the schedulers' state, the random states of all
-    processes, the best checkpoint's name, score and weights, the state of early stopping, and the logged losses and
-    metrics. The uninterrupted run uses the first of ``num_workers``; there is one killed run for each of them.
+    processes, whatever else hooks keep in the checkpoint (averaged weights, say), the best checkpoint's name, score and
+    weights, the state of early stopping, and the logged losses and metrics. The uninterrupted run uses the first of
+    ``num_workers``; there is one killed run for each of them.
 
     Args:
         config: a config (a small one), its path, or the bare name of a paper's config; it uses the engine's loops and
@@ -132,11 +133,9 @@ def final_state(work_dir: Path) -> dict[str, Any]:
     scalars = {key: value for key, value in hub["log_scalars"].items() if not key.endswith("time")}
     best = {path.name: safe_loading.load(path)["state_dict"] for path in sorted(work_dir.glob("best_*.pth"))}
     return {
+        **{key: value for key, value in checkpoint.items() if key not in ("meta", "message_hub", RESUME_KEY)},
         "files": sorted(path.name for path in work_dir.glob("*.pth")),
-        "state_dict": checkpoint["state_dict"],
-        "optimizer": checkpoint["optimizer"],
-        "param_schedulers": checkpoint.get("param_schedulers"),
-        "resume": checkpoint["mmrepro_resume"],
+        "resume": checkpoint[RESUME_KEY],
         "info": {key: Path(value).name if key.startswith("best_ckpt") else value for key, value in info.items()},
         "logged": {key: [list(part) for part in scalars[key].data] for key in scalars},
         "best": best,

@@ -4,6 +4,7 @@ from . import transforms  # registers the transforms
 from .benchmark import SRBenchmarkDataset
 from .benchmark_sets import SRBenchmarkSets
 from .degradation import RealESRGANDegradation
+from .degraded import DegradedImageDataset
 from .degraded_inputs import AddGaussianNoise, CompressJPEG
 from .degrading_preprocessor import DegradingDataPreprocessor
 from .generated import GeneratedImageDataset
@@ -18,6 +19,7 @@ __all__ = [
     "AddGaussianNoise",
     "BasicImageDataset",
     "CompressJPEG",
+    "DegradedImageDataset",
     "DegradingDataPreprocessor",
     "EnlargedSampler",
     "GeneratedImageDataset",

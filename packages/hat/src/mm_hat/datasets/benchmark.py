@@ -19,8 +19,10 @@ from .image_io import SUFFIXES
 
 STORED = "stored"
 REGENERATED = "regenerated (uint8, replicate border)"
-# SelfExSR's folder of this set for x2 holds truths of half the size; the benchmark uses the full ones, those of x4.
-HALF_SIZE = {("Urban100", 2), ("Urban100", 3)}
+DEGRADED = "degraded while testing"  # at scale 1
+# SelfExSR's folder of this set for x2 holds truths of half the size, and there is none for x3; the benchmark uses the
+# full ones, those of x4.
+HALF_SIZE = {("Urban100", 1), ("Urban100", 2), ("Urban100", 3)}
 _SELFEXSR = re.compile(r"(?P<key>img_\d+)_SRF_\d+_HR")
 
 
@@ -33,13 +35,13 @@ class SRBenchmarkDataset(BaseDataset):
     - ``image_SRF_<s>/img_001_SRF_<s>_HR.png`` and ``_LR.png`` (SelfExSR)
     - ``GTmod<s>/<key>.png`` and ``LRbicx<s>/<key>.png``, or ``<key>x<s>.png`` (BasicSR, HAT)
     - ``HR/<key>.png`` and ``LR_bicubic/X<s>/<key>x<s>.png`` (EDSR)
-    - ``GT/<key>.png``, ``HR/<key>.png`` or ``original/<key>.png`` alone
+    - ``GT/<key>.png``, ``HR/<key>.png`` or ``original/<key>.png`` alone; at scale 1 also ``<key>.png`` alone
 
-    Urban100 at x2 and x3 comes from SelfExSR's ``image_SRF_4``, whose truths have the full size.
+    Urban100 at other scales than 4 comes from SelfExSR's ``image_SRF_4``, whose truths have the full size.
 
     Args:
         name: the set, which is its folder's name.
-        scale: 2, 3, 4 or 8.
+        scale: 2, 3, 4 or 8; 1 for truths that the pipeline degrades.
         data_root: where the folder of the set is; by default ``$MMREPRO_DATA_ROOT`` and ``./data``.
         pipeline: other transforms than :func:`benchmark_pipeline`.
         **kwargs: as mmengine's ``BaseDataset``.
@@ -93,7 +95,7 @@ def find_pairs(
     roots = places if data_root else data_roots()
     places += [root / part for root in roots for part in (f"sr/{name}", name)]
     for place in filter(Path.is_dir, places):
-        pairs = _selfexsr(place, name, scale) or _basicsr(place, scale) or _edsr(place, scale) or _truths(place)
+        pairs = _selfexsr(place, name, scale) or _basicsr(place, scale) or _edsr(place, scale) or _truths(place, scale)
         if pairs:
             stored = [low is not None for _, _, low in pairs]
             if any(stored) and not all(stored):
@@ -101,7 +103,7 @@ def find_pairs(
                 raise ValueError(
                     f"{lonely} has no low-resolution image, others in its folder do. Fix: complete the set"
                 )
-            return pairs, STORED if all(stored) else REGENERATED
+            return pairs, DEGRADED if scale == 1 else STORED if all(stored) else REGENERATED
     raise FileNotFoundError(
         f"{name} at scale {scale} was not found; searched {', '.join(map(str, places))}. Fix: see `mmrepro data list`, "
         "pass data_root, or set $MMREPRO_DATA_ROOT"
@@ -132,8 +134,9 @@ def _edsr(place: Path, scale: int) -> Pairs:
     return _beside(_pictures(place / "HR"), low, scale) if low.is_dir() else []
 
 
-def _truths(place: Path) -> Pairs:
-    found = next(filter(None, (_pictures(place / folder) for folder in ("GT", "HR", "original"))), [])
+def _truths(place: Path, scale: int) -> Pairs:
+    folders = ("GT", "HR", "original", *(["."] if scale == 1 else []))
+    found = next(filter(None, (_pictures(place / folder) for folder in folders)), [])
     return [(path.stem, path, None) for path in found]
 
 

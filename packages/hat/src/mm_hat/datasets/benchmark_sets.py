@@ -15,6 +15,7 @@ from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
 from mm_hat.datasets.benchmark import SRBenchmarkDataset
+from mm_hat.datasets.degraded import SCALE, degraded_pipeline
 
 
 @DATASETS.register_module()
@@ -26,15 +27,29 @@ class SRBenchmarkSets(Dataset):
         scale: of all of them.
         data_root: where their folders are, see :class:`SRBenchmarkDataset`; by default ``$MMREPRO_DATA_ROOT``.
         skip_missing: go on without a set that is not there, and log which; False to stop instead.
+        degradation, grey: at scale 1, what :func:`mm_hat.datasets.degraded.degraded_pipeline` does to the pictures.
+            Give noise a ``seed``, so that a picture gets the same every time.
 
     Raises:
         FileNotFoundError: a set is not there and may not be skipped, or none is there; each is named with its places.
+        ValueError: a degradation at another scale than 1, or none at scale 1.
     """
 
     def __init__(
-        self, names: Sequence[str], scale: int, data_root: str | None = None, skip_missing: bool = True
+        self,
+        names: Sequence[str],
+        scale: int,
+        data_root: str | None = None,
+        skip_missing: bool = True,
+        degradation: dict | None = None,
+        grey: bool = False,
     ) -> None:
-        found = {name: _set_or_reason(name, scale, data_root) for name in names}
+        if (scale == SCALE) != (degradation is not None):
+            raise ValueError(
+                f"scale {scale} with degradation {degradation}. Fix: give it at scale {SCALE}, and only then"
+            )
+        pipeline = degraded_pipeline(degradation, grey) if degradation else None
+        found = {name: _set_or_reason(name, scale, data_root, pipeline) for name in names}
         missing = [reason for reason in found.values() if isinstance(reason, str)]
         self.sets = {name: one for name, one in found.items() if not isinstance(one, str)}
         if missing and not (skip_missing and self.sets):
@@ -59,8 +74,10 @@ class SRBenchmarkSets(Dataset):
         return sample
 
 
-def _set_or_reason(name: str, scale: int, data_root: str | None) -> SRBenchmarkDataset | str:
+def _set_or_reason(
+    name: str, scale: int, data_root: str | None, pipeline: list[dict] | None
+) -> SRBenchmarkDataset | str:
     try:
-        return SRBenchmarkDataset(name, scale, data_root)
+        return SRBenchmarkDataset(name, scale, data_root, pipeline)
     except FileNotFoundError as error:
         return str(error)

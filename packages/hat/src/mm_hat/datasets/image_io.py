@@ -9,23 +9,31 @@ which Pillow does not know.
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mmrepro.engine.atomic_backend import write_atomically
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+READ_SUFFIXES = (*SUFFIXES, ".gif", ".jfif", ".pbm", ".pgm", ".pnm")  # what is looked for in a user's folder
 DEEP_SUFFIXES = (".png", ".tif", ".tiff")  # hold 16 bits
 ALPHA_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
+_JPEG, _TIFF = {"quality": 95, "subsampling": 0}, {"compression": "tiff_lzw"}
+_OPTIONS = {".jpg": _JPEG, ".jpeg": _JPEG, ".tif": _TIFF, ".tiff": _TIFF, ".webp": {"lossless": True}}
 LUMA = (0.299, 0.587, 0.114)  # BT.601, as Pillow makes grey from colour
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B")
 _EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 _PNG_DEPTH = 24  # the byte of a PNG file that holds its bit depth
-_BITS_PER_SAMPLE = 258  # the TIFF tag
+_PNG_HEAD = 8 + 25  # bytes of a PNG file's signature and first chunk
+_BITS_PER_SAMPLE, _SUBFILE_TYPE, _ICC_PROFILE = 258, 254, 34675  # TIFF tags
+_NO_PAGE = 1 | 4  # in a TIFF file's subfile type: a smaller copy, a mask
+_PROFILE_SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK"}
 
 
 class ImageReadError(ValueError):
@@ -40,7 +48,7 @@ class Picture:
         rgb: (H, W, 3), uint8 or uint16; a grey picture has three equal channels.
         alpha: (H, W) of the same type, 0 is transparent; None where the file has no transparency.
         mode: Pillow's name of the file's mode ("L", "P", "RGB", "CMYK", ...).
-        icc_profile: the colour profile, which is passed on but not applied.
+        icc_profile: the colour profile, which is not applied, and passed on where the written file holds its colours.
     """
 
     rgb: np.ndarray
@@ -105,16 +113,23 @@ def decode_picture(content: bytes, name: str | Path = "the picture") -> Picture:
         name: what the errors call it.
 
     Raises:
-        ImageReadError: empty, of an unknown format, damaged, truncated, animated, or of more than 16 bits.
+        ImageReadError: empty, of an unknown format, damaged, truncated, animated, of several pages, or of more than 16
+            bits.
     """
     if not content:
         raise ImageReadError(f"{name} is empty. Fix: fetch the file again, or leave it out")
     try:
         with Image.open(io.BytesIO(content)) as image:
+            _require_one(image, name)
             image.load()  # all of it: a truncated file fails here
             return _picture(image, content, name)
     except ImageReadError:
         raise
+    except UnidentifiedImageError:
+        raise ImageReadError(
+            f"{name} ({len(content)} bytes) is not a picture of a known format, or its beginning is damaged. "
+            "Fix: fetch the file again, or leave it out"
+        ) from None
     except Exception as fault:  # Pillow's decoders raise what they like: OSError, SyntaxError, struct.error, zlib.error
         raise ImageReadError(
             f"{name} ({len(content)} bytes) is not a picture that can be read completely: {fault}. "
@@ -160,7 +175,7 @@ def encode_picture(picture: Picture, suffix: str, name: str | Path = "the pictur
     """Return the file that :func:`write_picture` writes.
 
     A palette is written as colours, 1 bit as 8-bit grey, grey of 16 bits with transparency as colour with it. JPEG has
-    quality 95; CMYK stays CMYK where the format is JPEG or TIFF.
+    quality 95 and all of its colour samples; CMYK stays CMYK where the format is JPEG or TIFF. EXIF data are not kept.
 
     Raises:
         ValueError: as :func:`write_picture`.
@@ -176,9 +191,26 @@ def encode_picture(picture: Picture, suffix: str, name: str | Path = "the pictur
     return _encode_deep(picture, suffix, name) if deep else _encode_shallow(picture, suffix)
 
 
+def _require_one(image: Image.Image, name: str | Path) -> None:
+    """Refuse animations and documents; what a phone hides in its JPEG files, and thumbnails, do not count.
+
+    Raises:
+        ImageReadError: the file holds several pictures.
+    """
+    frames = getattr(image, "n_frames", 1)
+    if image.format in ("GIF", "PNG", "WEBP") and frames > 1:
+        raise ImageReadError(f"{name} is an animation of {frames} frames. Fix: give single pictures")
+    if image.format == "TIFF" and frames > 1:
+        pages = 0
+        for frame in range(frames):
+            image.seek(frame)
+            pages += not image.tag_v2.get(_SUBFILE_TYPE, 0) & _NO_PAGE
+        image.seek(0)
+        if pages > 1:
+            raise ImageReadError(f"{name} is a document of {pages} pages. Fix: give single pictures")
+
+
 def _picture(image: Image.Image, content: bytes, name: str | Path) -> Picture:
-    if image.format in ("GIF", "PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
-        raise ImageReadError(f"{name} is an animation of {image.n_frames} frames. Fix: give single pictures")
     # Of a TIFF file it is 1 by now: Pillow turns that upright while loading, and OpenCV does so too.
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     mode, profile = image.mode, image.info.get("icc_profile")
@@ -233,7 +265,37 @@ def _encode_deep(picture: Picture, suffix: str, name: str | Path) -> bytes:
     done, content = cv2.imencode(suffix, np.ascontiguousarray(values))
     if not done:
         raise ValueError(f"{name}: OpenCV cannot write it as {suffix}")
-    return content.tobytes()
+    profile = _profile_for(picture, "L" if values.ndim == 2 else "RGB")
+    if profile is None:
+        return content.tobytes()
+    return (_png_with_profile if suffix == ".png" else _tiff_with_profile)(content.tobytes(), profile)
+
+
+def _profile_for(picture: Picture, mode: str) -> bytes | None:
+    """Return the picture's colour profile where it describes colours of the mode that is written."""
+    profile = picture.icc_profile
+    return profile if profile and profile[16:20] == _PROFILE_SPACES[mode] else None
+
+
+def _png_with_profile(png: bytes, profile: bytes) -> bytes:
+    """Return OpenCV's PNG file with a colour profile, which OpenCV leaves out."""
+    chunk = b"iCCP" + b"profile\0\0" + zlib.compress(profile)
+    chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return png[:_PNG_HEAD] + chunk + png[_PNG_HEAD:]
+
+
+def _tiff_with_profile(tiff: bytes, profile: bytes) -> bytes:
+    """Return OpenCV's TIFF file with a colour profile: its directory goes once more to the end, one entry longer."""
+    order = "<" if tiff[:2] == b"II" else ">"
+    start = struct.unpack_from(f"{order}I", tiff, 4)[0]
+    count = struct.unpack_from(f"{order}H", tiff, start)[0]
+    entries = [tiff[start + 2 + 12 * i : start + 14 + 12 * i] for i in range(count)]
+    body = tiff[8:] + bytes(len(tiff) % 2)  # what is appended begins at even places
+    entries.append(struct.pack(f"{order}HHII", _ICC_PROFILE, 7, len(profile), 8 + len(body)))
+    entries.sort(key=lambda entry: struct.unpack_from(f"{order}H", entry)[0])
+    body += profile + bytes(len(profile) % 2)
+    directory = struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(4)
+    return tiff[:4] + struct.pack(f"{order}I", 8 + len(body)) + body + directory
 
 
 def _encode_shallow(picture: Picture, suffix: str) -> bytes:
@@ -241,14 +303,11 @@ def _encode_shallow(picture: Picture, suffix: str) -> bytes:
     if picture.alpha is not None:
         values = np.dstack([values, picture.alpha])
     image = Image.fromarray(values)
-    options = {"quality": 95} if suffix in (".jpg", ".jpeg") else {"lossless": True} if suffix == ".webp" else {}
-    profile = picture.icc_profile
-    if picture.mode == "CMYK":
-        if suffix in (".jpg", ".jpeg", ".tif", ".tiff"):
-            image = image.convert("CMYK")
-        else:
-            profile = None  # it describes inks
+    if picture.mode == "CMYK" and suffix in (".jpg", ".jpeg", ".tif", ".tiff"):
+        image = image.convert("CMYK")
+    options: dict[str, object] = dict(_OPTIONS.get(suffix, {}))
+    if (profile := _profile_for(picture, image.mode)) is not None:
+        options["icc_profile"] = profile
     stream = io.BytesIO()
-    kind = Image.registered_extensions()[suffix]
-    image.save(stream, format=kind, **({"icc_profile": profile} if profile else {}), **options)
+    image.save(stream, format=Image.registered_extensions()[suffix], **options)
     return stream.getvalue()

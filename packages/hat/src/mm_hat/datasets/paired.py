@@ -137,7 +137,7 @@ def image_files(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder. Fix: check data_root and data_prefix")
+        raise FileNotFoundError(f"{folder}: no such folder. Fix: check the path (in a config: data_root, data_prefix)")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         raise FileNotFoundError(f"{folder} holds no picture ({', '.join(SUFFIXES)})")

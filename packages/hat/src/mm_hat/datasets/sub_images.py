@@ -88,25 +88,33 @@ def cut_folder(
     """
     if crop % scale or step % scale:
         raise ValueError(f"crop {crop} and step {step} must be multiples of the scale {scale}")
-    files, names = image_files(source), {}
-    for file in files:
-        name = _SCALE_IN_NAME.sub("", file.stem)
-        if name in names:
-            raise ValueError(f"{names[name]} and {file} would have squares of the same name. Fix: rename one")
-        names[name] = file
+    names = pictures_by_name(image_files(source))
     cut = partial(_cut_picture, target=Path(target), crop=crop // scale, step=step // scale)
     total = 0
     for done, count in enumerate(_map(cut, list(names.items()), workers), 1):
         total += count
         if progress:
-            progress(done, len(files))
+            progress(done, len(names))
     return total
 
 
-def shrink_folder(source: str | Path, target: str | Path, scale: int, workers: int = 1) -> int:
+def shrink_folder(
+    source: str | Path,
+    target: str | Path,
+    scale: int,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
     """Write the low-resolution pictures of a folder, ``<name>.png``, as MATLAB makes them from 8-bit pictures.
 
     Each is cut to a multiple of the scale first. The stored images of the benchmarks come out bit by bit.
+
+    Args:
+        source: the folder; its sub-folders are searched too, and come out as such.
+        target: another folder, where the low-resolution pictures go.
+        scale: by what they are smaller.
+        workers: processes.
+        progress: called with how many pictures are done, and of how many.
 
     Returns:
         The number of pictures.
@@ -114,11 +122,22 @@ def shrink_folder(source: str | Path, target: str | Path, scale: int, workers: i
     Raises:
         FileNotFoundError: there is no such folder, or no picture in it.
         ImageReadError: a picture cannot be read completely.
-        ValueError: a picture is smaller than the scale.
+        ValueError: a picture is smaller than the scale, two differ in their suffix alone, or the folders are the same.
     """
-    source = Path(source)
-    shrink = partial(_shrink_picture, source=source, target=Path(target), scale=scale)
-    return sum(_map(shrink, image_files(source), workers))
+    source, target = Path(source), Path(target)
+    if source.resolve() == target.resolve():
+        raise ValueError(f"{target} holds the pictures themselves. Fix: choose another folder for the small ones")
+    files, goals = image_files(source), {}
+    for file in files:
+        goal = target / file.relative_to(source).with_suffix(".png")
+        if goal in goals:
+            raise ValueError(f"{goals[goal]} and {file} would both become {goal}. Fix: rename one")
+        goals[goal] = file
+    shrink = partial(_shrink_picture, scale=scale)
+    for done, _ in enumerate(_map(shrink, list(goals.items()), workers), 1):
+        if progress:
+            progress(done, len(files))
+    return len(files)
 
 
 def list_lines(folder: str | Path) -> Iterator[str]:
@@ -131,7 +150,7 @@ def list_lines(folder: str | Path) -> Iterator[str]:
     folder = Path(folder)
     # By the whole path as text, as the published list is sorted
     for name in sorted(path.relative_to(folder).as_posix() for path in image_files(folder)):
-        yield f"{name} ({','.join(map(str, _shape(folder / name)))})"
+        yield f"{name} ({','.join(map(str, picture_shape(folder / name)))})"
 
 
 def write_list(folder: str | Path, target: str | Path) -> int:
@@ -167,12 +186,27 @@ def write_lmdb(folder: str | Path, target: str | Path) -> int:
         raise ValueError(f"{other} is no PNG file. Fix: cut or convert the pictures first; the format holds PNG only")
     size = sum(-(-path.stat().st_size // 4096) * 4096 for path in files)
     images = ((path.relative_to(folder).with_suffix("").as_posix(), path) for path in files)
-    return lmdb_images.write(target, ((key, path.read_bytes(), _shape(path)) for key, path in images), size)
+    return lmdb_images.write(target, ((key, path.read_bytes(), picture_shape(path)) for key, path in images), size)
+
+
+def pictures_by_name(files: Sequence[Path]) -> dict[str, Path]:
+    """Return the files by the names of their squares.
+
+    Raises:
+        ValueError: two have the same.
+    """
+    names = {}
+    for file in files:
+        name = _SCALE_IN_NAME.sub("", file.stem)
+        if name in names:
+            raise ValueError(f"{names[name]} and {file} would have squares of the same name. Fix: rename one")
+        names[name] = file
+    return names
 
 
 def _cut_picture(item: tuple[str, Path], target: Path, crop: int, step: int) -> int:
     name, path = item
-    height, width, _ = _shape(path)
+    height, width, _ = picture_shape(path)
     try:
         corners = squares(height, width, crop, step)
     except ValueError as fault:
@@ -186,13 +220,14 @@ def _cut_picture(item: tuple[str, Path], target: Path, crop: int, step: int) -> 
     return len(paths)
 
 
-def _shrink_picture(path: Path, source: Path, target: Path, scale: int) -> int:
+def _shrink_picture(item: tuple[Path, Path], scale: int) -> int:
+    goal, path = item
     image = read_rgb(path)
     h, w = (side - side % scale for side in image.shape[:2])
     if not (h and w):
         raise ValueError(f"{path} is {image.shape[0]}x{image.shape[1]}, smaller than one pixel at scale {scale}")
     small = imresize(image[:h, :w], 1 / scale, "uint8", "replicate")
-    write_atomically(_png(small), target / path.relative_to(source).with_suffix(".png"))
+    write_atomically(_png(small), goal)
     return 1
 
 
@@ -202,15 +237,21 @@ def _png(image: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def _shape(path: Path) -> tuple[int, int, int]:
-    """Return (h, w, c) of the upright picture from its header."""
+def picture_shape(path: Path) -> tuple[int, int, int]:
+    """Return (h, w, c) of the upright picture from its header.
+
+    Raises:
+        ImageReadError: the file is no picture.
+    """
     try:
         with Image.open(path) as image:
             lying = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
             h, w = (image.width, image.height) if lying else (image.height, image.width)
             return h, w, len(image.getbands())
     except OSError as fault:
-        raise ImageReadError(f"{path} is no picture that can be read: {fault}") from fault
+        raise ImageReadError(
+            f"{path} is no picture that can be read: {fault}. Fix: fetch the file again, or leave it out"
+        ) from fault
 
 
 def _map(function: Callable, items: Sequence, workers: int) -> Iterator[int]:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from mmengine.registry import TRANSFORMS
 from mmengine.structures import BaseDataElement
+from PIL import Image
 
 from . import image_io, lmdb_images
 from .imresize import imresize
@@ -153,6 +154,35 @@ class StretchToPatch:
         h, w = results["gt"].shape[:2]
         if min(h, w) < self.size:
             results["gt"] = cv2.resize(as_floats(results["gt"]), (max(w, self.size), max(h, self.size)))
+        return results
+
+
+@TRANSFORMS.register_module(name="SRGrey")
+class Grey:
+    """Turn the truth into its luma, 8-bit as Pillow makes grey pictures; one that is grey stays as it is.
+
+    Raises:
+        TypeError: the truth is not uint8.
+    """
+
+    def __call__(self, results: dict) -> dict:
+        """Change ``gt``, which keeps three channels, now equal ones."""
+        truth = results["gt"]
+        if truth.dtype != np.uint8:
+            raise TypeError(f"{results.get('gt_path')} is {truth.dtype}, not uint8. Fix: SRGrey right after loading")
+        luma = np.asarray(Image.fromarray(np.ascontiguousarray(truth)).convert("L"))
+        results["gt"] = np.repeat(luma[..., None], 3, axis=-1)
+        return results
+
+
+@TRANSFORMS.register_module(name="SROneChannel")
+class OneChannel:
+    """Keep the first channel of both images, for networks with ``in_chans=1``; after ``SRGrey`` all are equal."""
+
+    def __call__(self, results: dict) -> dict:
+        """Cut ``img`` and ``gt`` to (H, W, 1)."""
+        for key in BOTH:
+            results[key] = results[key][..., :1]
         return results
 
 

@@ -8,7 +8,7 @@ here: index tables and mean are buffers that no checkpoint holds; the head for `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from mmengine.model import BaseModule
@@ -24,6 +24,10 @@ from mm_hat.models.windows import ShiftedOrder, shift_mask
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DF2K
 HEAD_CHANNELS = 64
+# Two convolutions on the features; then one on the features and the others on maps larger by 2, 4, ... or by 3.
+HEAD_REACH = 4
+# At x4 the head's maps are larger than all of the body's, so inference makes these rows at a time.
+HEAD_ROWS = 32
 
 
 class PatchEmbed(nn.Module):
@@ -177,15 +181,44 @@ class HAT(BaseModule):
         Raises:
             ValueError: another shape.
         """
-        self._check(images)
+        self.check(images)
+        normed = self.normalise(images)
+        shallow = self.conv_first(normed)
+        features = self.forward_features(shallow)
+        if torch.is_grad_enabled():
+            return self.reconstruct(normed, shallow, features) + self.base(images)
+        parts = []
+        for seen, own in head_strips(images.shape[2], HEAD_ROWS, self.upscale):
+            strip = (maps[:, :, slice(*seen)] for maps in (normed, shallow, features))
+            parts.append(self.reconstruct(*strip)[:, :, slice(*own)])
+        return torch.cat(parts, 2) + self.base(images)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return images as the convolutions want them: without the mean, in the network's range."""
         images = (images - self.mean.to(images.dtype)) * self.img_range
-        shallow = self.conv_first(images.contiguous(memory_format=torch.channels_last))
-        deep = self.conv_after_body(self.forward_features(shallow)) + shallow
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def base(self, images: Tensor) -> Tensor:
+        """Return what the network's result is added to, of a shape that fits (B, in_chans, s*H, s*W): the mean."""
+        return self.mean
+
+    def reconstruct(self, normed: Tensor, shallow: Tensor, features: Tensor) -> Tensor:
+        """Make the result from the groups' features, without ``base``. It depends on HEAD_REACH pixels to each side.
+
+        Args:
+            normed: (B, in_chans, H, W), normalised images.
+            shallow: (B, C, H, W), their first features.
+            features: (B, C, H, W).
+
+        Returns:
+            (B, in_chans, s*H, s*W).
+        """
+        deep = self.conv_after_body(features) + shallow
         if self.upsampler is None:
-            restored = images + self.conv_last(deep)
+            restored = normed + self.conv_last(deep)
         else:
             restored = self.conv_last(self.upsample(self.conv_before_upsample(deep)))
-        return restored / self.img_range + self.mean.to(restored.dtype)
+        return restored / self.img_range
 
     def forward_features(self, maps: Tensor) -> Tensor:
         """Run the groups: maps (B, C, H, W) to the same."""
@@ -200,7 +233,12 @@ class HAT(BaseModule):
             tokens = layer(tokens, tables)
         return self.norm(tokens).unflatten(1, size).permute(0, 3, 1, 2)
 
-    def _check(self, images: Tensor) -> None:
+    def check(self, images: Tensor) -> None:
+        """Refuse images that the network cannot take.
+
+        Raises:
+            ValueError: they are not (B, in_chans, H, W), or H and W are no multiples of the window.
+        """
         if images.ndim != 4 or images.shape[1] != self.in_chans:
             raise ValueError(f"images of shape {tuple(images.shape)} are not (B, {self.in_chans}, H, W)")
         h, w = images.shape[2:]
@@ -211,6 +249,23 @@ class HAT(BaseModule):
             )
         if self.absolute_pos_embed is not None and (h, w) != (self.img_size, self.img_size):
             raise ValueError(f"with ape=True images must be {self.img_size}x{self.img_size}, not {h}x{w} (H x W)")
+
+
+def head_strips(height: int, rows: int, scale: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Cut maps into strips that the head can take one by one, without a seam.
+
+    Args:
+        height: of the maps.
+        rows: of a strip.
+        scale: s, how much larger the head makes the maps.
+
+    Yields:
+        The rows that the head has to see (first, end), and which rows of its result are the strip's own.
+    """
+    for first in range(0, height, rows):
+        end = min(first + rows, height)
+        seen = (max(first - HEAD_REACH, 0), min(end + HEAD_REACH, height))
+        yield seen, ((first - seen[0]) * scale, (end - seen[0]) * scale)
 
 
 def _init_linear(module: nn.Module) -> None:

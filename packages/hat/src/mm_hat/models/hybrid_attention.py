@@ -157,17 +157,21 @@ class HAB(nn.Module):
         """
         normed = self.norm1(tokens)
         maps = normed.unflatten(1, size)  # (B, H, W, C)
-        attended = self._attend(maps, index, shift, masks).view_as(tokens)
+        attended = self.attend(maps, index, shift, masks).view_as(tokens)
         conv = self.conv_block(maps.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
+        return self.join(tokens, attended, conv)
+
+    def join(self, tokens: Tensor, attended: Tensor, conv: Tensor) -> Tensor:
+        """Add both branches' results to the tokens, then the feed-forward part's; all (B, ..., C)."""
         tokens = torch.add(tokens + self.drop_path(attended), conv, alpha=self.conv_scale)
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
-    def _attend(self, maps: Tensor, index: Tensor, shift: ShiftedOrder, masks: Tensor) -> Tensor:
-        """Attend in the windows of maps (B, H, W, C)."""
+    def attend(self, maps: Tensor, index: Tensor, shift: ShiftedOrder | None, masks: Tensor) -> Tensor:
+        """Attend in the windows of normalised maps: (B, H, W, C) to the same; only shifted ones need ``shift``."""
         if not self.shifted:
             windows = partition(maps, self.window_size)
             windows = self.attn(windows, index, [(len(windows), None)])
             return merge(windows, self.window_size, maps.shape[1:3])
         windows = maps.flatten(0, 2)[shift.order].unflatten(0, (-1, self.window_size**2))
         kinds = list(zip(shift.counts, (None, *masks[1:]), strict=True))
-        return self.attn(windows, index, kinds).flatten(0, 1)[shift.inverse]
+        return self.attn(windows, index, kinds).flatten(0, 1)[shift.inverse].view_as(maps)

@@ -76,20 +76,36 @@ class OCAB(nn.Module):
         Returns:
             (B, H*W, C).
         """
-        tokens = self._attend(self.norm1(tokens).unflatten(1, size), index).view_as(tokens) + tokens
+        return self.join(tokens, self.attend(self.norm1(tokens).unflatten(1, size), index).view_as(tokens))
+
+    def join(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        """Add the attention's result to the tokens, then the feed-forward part's; all (B, ..., C)."""
+        tokens = attended + tokens
         return tokens + self.mlp(self.norm2(tokens))
 
-    def _attend(self, maps: Tensor, index: Tensor) -> Tensor:
-        """Attend from the windows of normalised maps (B, H, W, C) to their surroundings."""
-        size, channels = maps.shape[1:3], maps.shape[3]
+    def attend(self, maps: Tensor, index: Tensor, above: int = 0, below: int = 0) -> Tensor:
+        """Attend from the windows of maps to their surroundings.
+
+        Args:
+            maps: (B, above + H + below, W, C), normalised.
+            index: (M*M, Mo*Mo), rows of the bias table.
+            above: how many of the rows are above the windows and only looked at, up to (Mo - M) / 2.
+            below: the same below the windows.
+
+        Returns:
+            (B, H, W, C).
+        """
+        own, channels = maps[:, above : maps.shape[1] - below], maps.shape[3]
+        size = own.shape[1:3]
         weight, bias = self.qkv.weight.split((channels, 2 * channels)), (None, None)
         if self.qkv.bias is not None:
             bias = self.qkv.bias.split((channels, 2 * channels))
         position_bias = gather_bias(self.relative_position_bias_table, index)
-        query = project(partition(maps, self.window_size), weight[0], bias[0], self.heads, 1).squeeze(-3)
+        query = project(partition(own, self.window_size), weight[0], bias[0], self.heads, 1).squeeze(-3)
         query = query.unflatten(0, (-1, *(side // self.window_size for side in size)))  # (B, H/M, W/M, N, h, d)
         border = self.overlap // 2
-        key_value = F.pad(project(maps, weight[1], bias[1], self.heads, 2), (0, 0) * 3 + (border,) * 4)
+        missing = (border, border, border - above, border - below)
+        key_value = F.pad(project(maps, weight[1], bias[1], self.heads, 2), (0, 0) * 3 + missing)
         # The larger windows repeat each key and value Mo^2/M^2 times. For inference a row of windows at a time does.
         rows, results = query.shape[1] if torch.is_grad_enabled() else 1, []
         for first in range(0, query.shape[1], rows):

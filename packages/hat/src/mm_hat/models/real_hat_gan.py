@@ -7,9 +7,10 @@ order of the steps are Real-ESRGAN's. Ours leaves the generator's step out by th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import torch
 from mmengine.logging import MessageHub
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -36,7 +37,7 @@ class RealHATGAN(ImageRestorer):
         test_cfg, data_preprocessor, init_cfg: as in :class:`ImageRestorer`.
 
     Raises:
-        ValueError: an unknown setting.
+        ValueError: an unknown setting, or one out of range.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class RealHATGAN(ImageRestorer):
         super().__init__(generator, pixel_loss, train_cfg, test_cfg, data_preprocessor, init_cfg)
         if unknown := sorted(set(self.train_cfg) - {"disc_steps", "disc_init_steps"}):
             raise ValueError(f"train_cfg knows disc_steps and disc_init_steps; not {', '.join(unknown)}")
+        self.disc_steps = _count(self.train_cfg, "disc_steps", default=1, least=1)
+        self.disc_init_steps = _count(self.train_cfg, "disc_init_steps", default=0, least=0)
         self.discriminator = MODELS.build(discriminator) if discriminator is not None else None
         self.perceptual_loss = MODELS.build(perceptual_loss) if perceptual_loss is not None else None
         self.gan_loss = MODELS.build(gan_loss or {"type": "RestorationGANLoss"})
@@ -69,15 +72,17 @@ class RealHATGAN(ImageRestorer):
             The losses, and the discriminator's mean logits of real and of fake pictures, for the log.
         """
         generator, discriminator = _wrapper(optim_wrapper, "generator"), _wrapper(optim_wrapper, "discriminator")
+        is_generators_turn = self._is_generators_turn()
         with generator.optim_context(self.generator):
             data = self.data_preprocessor(data, True)
             inputs, samples = data["inputs"], data["data_samples"]
-            output = self.generator(inputs)
-            log: dict[str, Tensor] = {}
-            if self._is_generators_turn():
+            with torch.set_grad_enabled(is_generators_turn):
+                output = self.generator(inputs)
+            if is_generators_turn:
                 with _frozen(self.discriminator):
                     losses = self._generator_losses(output, samples)
-        if self._is_generators_turn():
+        log: dict[str, Tensor] = {}
+        if is_generators_turn:
             total, log = self.parse_losses(losses)
             generator.update_params(total)
         return dict(log) | self._discriminator_step(discriminator, target(samples, "gt_img"), output.detach())
@@ -106,7 +111,6 @@ class RealHATGAN(ImageRestorer):
         real ones: the order is part of the recipe.
         """
         log = {}
-        wrapper.zero_grad()
         for name, pictures, is_real in (("real", real, True), ("fake", fake, False)):
             with wrapper.optim_context(self.discriminator):
                 logits = self.discriminator(pictures)
@@ -114,12 +118,19 @@ class RealHATGAN(ImageRestorer):
             wrapper.backward(loss)
             log |= {f"loss_d_{name}": loss.detach(), f"d_{name}": logits.detach().mean()}
         wrapper.step()
+        wrapper.zero_grad()  # now, not before the next step: a checkpoint would keep the gradients
         return log
 
     def _is_generators_turn(self) -> bool:
         iteration = MessageHub.get_current_instance().get_info("iter", 0) + 1
-        every, after = self.train_cfg.get("disc_steps", 1), self.train_cfg.get("disc_init_steps", 0)
-        return iteration % every == 0 and iteration > after
+        return iteration % self.disc_steps == 0 and iteration > self.disc_init_steps
+
+
+def _count(train_cfg: Mapping, name: str, default: int, least: int) -> int:
+    value = train_cfg.get(name, default)
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"train_cfg: {name}={value!r}, expected a number of iterations, at least {least}")
+    return value
 
 
 def _wrapper(optim_wrapper: OptimWrapperDict, name: str) -> OptimWrapper:

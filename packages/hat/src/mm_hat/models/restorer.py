@@ -8,6 +8,7 @@ metrics and the writer of pictures clamp and round.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -19,10 +20,22 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from mm_hat.models.tiling import available_memory, check_tile, largest_tile, pad_to_window, restore_tiles
+from mm_hat.models.hat import HAT
+from mm_hat.models.strips import restore_in_strips, rows_for
+from mm_hat.models.tiling import (
+    SHARE,
+    available_memory,
+    check_feather,
+    check_tile,
+    largest_tile,
+    pad_to_window,
+    restore_tiles,
+)
 from mmrepro.engine.errors import UserError
 
 Samples = Sequence[BaseDataElement] | Mapping[str, Tensor]
+# Strips of so many pixels keep a device busy: on one thread of a CPU larger ones are no faster.
+STRIP_PIXELS = {"cpu": 64**2, "cuda": 256**2}
 
 
 @dataclass(frozen=True)
@@ -31,8 +44,10 @@ class TestSettings:
 
     Attributes:
         window_pad: sides are padded to multiples of this; None for the network's window.
-        tile: side of a tile in pixels of the input; None for the whole picture at once, ``auto`` for the largest that
-            fits the memory. Anything but None changes the picture, see :mod:`mm_hat.models.tiling`.
+        tile: side of a tile in pixels of the input, which changes the picture, see :mod:`mm_hat.models.tiling`; None
+            for the whole picture at once; ``exact`` for the same result in a third of the memory, see
+            :mod:`mm_hat.models.strips`; ``auto`` for what fits the memory: the whole at once, else ``exact``, and only
+            else the largest tile.
         tile_pad: how far a tile looks over its edge.
         feather: width of the blend between tiles; 0 cuts hard, as the official code does.
         tile_batch: how many tiles of equal size run at once.
@@ -41,7 +56,7 @@ class TestSettings:
     __test__ = False  # not a test class, whatever pytest thinks of the name
 
     window_pad: int | None = None
-    tile: int | Literal["auto"] | None = None
+    tile: int | Literal["auto", "exact"] | None = None
     tile_pad: int = 32
     feather: int = 0
     tile_batch: int = 1
@@ -51,16 +66,29 @@ class TestSettings:
         """Read a ``test_cfg``.
 
         Raises:
-            ValueError: an unknown entry, or a tile that is neither a number nor ``auto``.
+            ValueError: an unknown entry, or a tile that is neither a number nor ``auto`` or ``exact``.
         """
         config = dict(config or {})
         known = [field.name for field in fields(cls)]
         if unknown := sorted(set(config) - set(known)):
             raise ValueError(f"test_cfg knows {', '.join(known)}; not {', '.join(unknown)}")
         settings = cls(**config)
-        if not (settings.tile is None or settings.tile == "auto" or isinstance(settings.tile, int)):
-            raise ValueError(f"test_cfg: tile={settings.tile!r}, expected a number of pixels, 'auto' or None")
+        if not (settings.tile in (None, "auto", "exact") or isinstance(settings.tile, int)):
+            raise ValueError(f"test_cfg: tile={settings.tile!r}, expected a number of pixels, 'auto', 'exact' or None")
         return settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One way to run a picture: in tiles of ``tile`` px, in strips of ``rows`` rows, or at once where both are None."""
+
+    tile: int | None = None
+    rows: int | None = None
+
+    def __str__(self) -> str:
+        if self.tile is not None:
+            return f"tiles of {self.tile} px"
+        return "the whole picture at once" if self.rows is None else f"strips of {self.rows} rows"
 
 
 @MODELS.register_module()
@@ -76,7 +104,7 @@ class ImageRestorer(BaseModel):
         init_cfg: as in every mmengine model.
 
     Raises:
-        ValueError: an unknown setting, or tiles that do not fit the window.
+        ValueError: an unknown setting, tiles that do not fit the window, or ``exact`` for another network than HAT.
     """
 
     def __init__(
@@ -96,9 +124,12 @@ class ImageRestorer(BaseModel):
         self.scale = int(self.generator.upscale)
         self.width = int(getattr(self.generator, "embed_dim", 180))
         self.window = int(self.test_cfg.window_pad or self.generator.window_size)
-        if self.test_cfg.tile is not None:
-            tile = self.window if self.test_cfg.tile == "auto" else self.test_cfg.tile
-            check_tile(tile, self.test_cfg.tile_pad, self.window)
+        tile = self.test_cfg.tile
+        if tile == "exact" and not isinstance(self.generator, HAT):
+            raise ValueError(f"test_cfg: tile='exact' is for HAT, not {type(self.generator).__name__}. Fix: tile=None")
+        if tile not in (None, "exact"):
+            check_tile(self.window if tile == "auto" else tile, self.test_cfg.tile_pad, self.window)
+            check_feather(self.test_cfg.feather, self.test_cfg.tile_pad)
 
     def forward(
         self, inputs: Tensor | Sequence[Tensor], data_samples: Samples | None = None, mode: str = "tensor"
@@ -150,11 +181,11 @@ class ImageRestorer(BaseModel):
         return samples
 
     def restore(self, image: Tensor, progress: Callable[[int, int], None] | None = None) -> Tensor:
-        """Restore pictures of one size: pad to the window, run at once or in tiles, crop.
+        """Restore pictures of one size: pad to the window, run at once, in strips or in tiles, crop.
 
         Args:
             image: RGB in [0, 1], (B, C, H, W), any size.
-            progress: called with the numbers of finished and of all tiles.
+            progress: called with the numbers of finished and of all tiles, or of the network's blocks for strips.
 
         Returns:
             (B, C, H*s, W*s), not clamped.
@@ -164,52 +195,91 @@ class ImageRestorer(BaseModel):
         """
         height, width = image.shape[-2:]
         padded = pad_to_window(image, self.window)
-        tile = self._tile(padded) if self.test_cfg.tile == "auto" else self.test_cfg.tile
+        plan = self._plan(padded)
         while True:
             try:
-                restored = self._run(padded, tile, progress)
+                restored = self._run(padded, plan, progress)
                 break
-            except torch.cuda.OutOfMemoryError as error:
-                smaller = (tile or max(padded.shape[-2:])) // 2 // self.window * self.window
-                if self.test_cfg.tile != "auto" or smaller < self.window:
-                    what = f"tiles of {tile} px" if tile else f"a picture of {height}x{width} px"
-                    raise UserError(f"memory ran out for {what}: set test_cfg.tile (or a smaller one)") from error
-            print_log(f"memory ran out for tile={tile}: going on with tile={smaller}", "current", logging.WARNING)
-            tile = smaller
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                smaller = self._smaller(plan, padded)
+                if smaller is None:
+                    raise UserError(
+                        f"memory ran out for a picture of {height}x{width} px, {plan}. Fix: test_cfg.tile='auto' or "
+                        "'exact', or smaller tiles"
+                    ) from error
+            print_log(f"memory ran out for {plan}: going on with {smaller}", "current", logging.WARNING)
+            plan = smaller
         return restored[..., : height * self.scale, : width * self.scale]
 
-    def _run(self, padded: Tensor, tile: int | None, progress: Callable[[int, int], None] | None) -> Tensor:
-        if tile is None:
+    def _run(self, padded: Tensor, plan: Plan, progress: Callable[[int, int], None] | None) -> Tensor:
+        if plan.rows is not None:
+            return restore_in_strips(self.generator, padded, plan.rows, progress)
+        if plan.tile is None:
             return self.generator(padded)
         settings = self.test_cfg
         return restore_tiles(
             self.generator,
             padded,
             self.scale,
-            tile,
+            plan.tile,
             settings.tile_pad,
             settings.feather,
             settings.tile_batch,
             progress,
         )
 
-    def _tile(self, padded: Tensor) -> int | None:
-        """Choose a tile by the memory that is free and by what a pixel takes."""
-        batch, _, height, width = padded.shape
+    def _plan(self, padded: Tensor) -> Plan:
+        """Choose by the settings, by the memory that is free, and by what a pixel takes."""
+        setting, (batch, _, *sides) = self.test_cfg.tile, padded.shape
+        if setting not in ("auto", "exact"):
+            return Plan(tile=setting)
+        free, rows = available_memory(padded.device), None
+        if isinstance(self.generator, HAT):
+            pixels = STRIP_PIXELS.get(padded.device.type, STRIP_PIXELS["cpu"])
+            rows = rows_for(self.generator, tuple(sides), self.window, free / batch, pixels)
+        if setting == "exact":
+            return Plan(rows=rows or self.window)
         pixel = self.bytes_per_pixel() * max(batch, self.test_cfg.tile_batch)
-        memory = available_memory(padded.device) - 4 * 4 * padded.numel() * self.scale**2  # the result itself
-        return largest_tile((height, width), self.window, self.test_cfg.tile_pad, pixel, memory)
+        memory = free - 4 * 4 * padded.numel() * self.scale**2  # the result itself
+        if rows is not None and math.prod(sides) * pixel > memory * SHARE:
+            return Plan(rows=rows)
+        return Plan(tile=largest_tile(tuple(sides), self.window, self.test_cfg.tile_pad, pixel, memory))
+
+    def _smaller(self, plan: Plan, padded: Tensor) -> Plan | None:
+        """Return what to try once memory ran out for a plan, None where the settings allow nothing smaller."""
+        height, width = padded.shape[-2:]
+        if self.test_cfg.tile not in ("auto", "exact"):
+            return None
+        if plan.tile is None and isinstance(self.generator, HAT):
+            rows = _half(plan.rows or height, self.window)
+            if rows:
+                return Plan(rows=rows)
+        tile = _half(plan.tile or max(height, width), self.window)
+        return Plan(tile=tile) if tile and self.test_cfg.tile == "auto" else None
 
     def bytes_per_pixel(self) -> float:
         """Estimate what an inference takes for each pixel of its input, beyond the weights.
 
         The largest of two moments counts: in the body, a block holds about 12 maps of ``embed_dim`` numbers; in the
-        upsampler, the last stage holds its input, the convolution's output and the shuffled copy of it. For HAT of 256
-        px on a CPU that says 8.6, 8.6 and 12.3 kB at x1, x2 and x4; measured are 8.6, 8.6 and 9.9 kB.
+        upsampler, the last stage holds its input, the convolution's output and the shuffled copy of it. For HAT x4 that
+        says 12.3 kB. Measured on a CPU are 8.6 kB at 256x256 px, where the upsampler runs in strips, and 14.7 kB at
+        128x128, where the allocator's gaps weigh more; ``SHARE`` leaves room for those.
         """
         body = 12 * self.width
         head = 3 * 64 * self.scale**2
         return 4.0 * max(body, head)
+
+
+def _half(side: int, window: int) -> int:
+    """Return half a side in whole windows; 0 where that is none."""
+    return side // 2 // window * window
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether a device has no more memory; on the CPU PyTorch says that with a plain RuntimeError."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def target(data_samples: Samples | None, name: str) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 Network = Callable[[Tensor], Tensor]
+SHARE = 0.7  # of the free memory: allocators leave gaps, and others need some too
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,24 @@ def check_tile(tile: int, overlap: int, window: int) -> None:
         ValueError: the tile is smaller than the window, or one of both is no multiple of it.
     """
     if tile < window:
-        raise ValueError(f"a tile of {tile} px is smaller than the network's window of {window} px")
+        raise ValueError(
+            f"a tile of {tile} px is smaller than the network's window of {window} px. Fix: a multiple of {window}"
+        )
     if tile % window or overlap % window or overlap < 0:
         raise ValueError(
             f"tile={tile} and overlap={overlap} must be multiples of the window of {window} px, "
             f"such as tile={math.ceil(tile / window) * window}, overlap={max(math.ceil(overlap / window), 0) * window}"
         )
+
+
+def check_feather(feather: int, overlap: int) -> None:
+    """Refuse a blend that is wider than what neighbours share.
+
+    Raises:
+        ValueError: it is, or it is negative.
+    """
+    if not 0 <= feather <= 2 * overlap:
+        raise ValueError(f"feather={feather} px: from 0 to {2 * overlap}, twice the overlap, is possible")
 
 
 def restore_tiles(
@@ -111,8 +124,7 @@ def restore_tiles(
     Raises:
         ValueError: ``feather`` is negative or wider than what neighbours share.
     """
-    if not 0 <= feather <= 2 * overlap:
-        raise ValueError(f"feather={feather} px: from 0 to {2 * overlap}, twice the overlap, is possible")
+    check_feather(feather, overlap)
     rows, columns = (spans(side, tile, overlap) for side in image.shape[-2:])
     row_weights, column_weights = (_weights(axis, scale, feather) for axis in (rows, columns))
     places = [(i, j) for i in range(len(rows)) for j in range(len(columns))]
@@ -217,7 +229,7 @@ def available_memory(device: torch.device) -> int:
 
 
 def largest_tile(
-    sides: tuple[int, int], window: int, overlap: int, bytes_per_pixel: float, memory: float, share: float = 0.7
+    sides: tuple[int, int], window: int, overlap: int, bytes_per_pixel: float, memory: float, share: float = SHARE
 ) -> int | None:
     """Choose the largest tile whose run fits into memory; None when the whole image does.
 

@@ -75,11 +75,31 @@ class ShiftedOrder:
     @classmethod
     def of(cls, batch: int, size: tuple[int, int], window_size: int, device: torch.device) -> ShiftedOrder:
         """Return the order for a batch of maps of ``size`` (H, W), multiples of the window."""
-        (h, w), m = size, window_size
-        tokens = torch.arange(batch * h * w, device=device).view(batch, h, w)
-        tokens = tokens.roll((-(m // 2), -(m // 2)), (1, 2))
+        tokens = torch.arange(batch * size[0] * size[1], device=device).view(batch, *size)
+        return cls._of_rolled(tokens.roll((-(window_size // 2),) * 2, (1, 2)), window_size, bottom_rows=1)
+
+    @classmethod
+    def of_strip(
+        cls, batch: int, size: tuple[int, int], window_size: int, device: torch.device, at_bottom: bool
+    ) -> ShiftedOrder:
+        """Return the order for some rows of windows, whose rows of tokens are rolled already and columns are not.
+
+        Args:
+            batch: number of maps.
+            size: (rows, W) of the strip, multiples of the window.
+            window_size: side M of the window.
+            device: where the order is needed.
+            at_bottom: whether the last row of windows is the one that holds the map's bottom and top.
+        """
+        tokens = torch.arange(batch * size[0] * size[1], device=device).view(batch, *size)
+        return cls._of_rolled(tokens.roll(-(window_size // 2), 2), window_size, bottom_rows=int(at_bottom))
+
+    @classmethod
+    def _of_rolled(cls, tokens: Tensor, window_size: int, bottom_rows: int) -> ShiftedOrder:
+        (batch, h, w), m = tokens.shape, window_size
         windows = tokens.view(batch, h // m, m, w // m, m).permute(1, 3, 0, 2, 4)  # (H/M, W/M, B, M, M)
-        kinds = (windows[:-1, :-1], windows[:-1, -1:], windows[-1:, :-1], windows[-1:, -1:])
+        inside, bottom = windows.split((h // m - bottom_rows, bottom_rows))
+        kinds = (inside[:, :-1], inside[:, -1:], bottom[:, :-1], bottom[:, -1:])
         order = torch.cat([kind.flatten() for kind in kinds])
         return cls(order, order.argsort(), tuple(kind.shape[:3].numel() for kind in kinds))
 
@@ -87,7 +107,8 @@ class ShiftedOrder:
 def pad_heads(weight: Tensor, heads: int, multiple: int = HEAD_MULTIPLE) -> Tensor:
     """Fill each head of a projection up to a multiple of channels, with zeros.
 
-    Logits and results stay the same: the added channels of queries, keys and values are zero.
+    Logits and results stay the same: the added channels of queries, keys and values are zero. On the meta device, where
+    operations are counted and nothing runs fast or slowly, the published width stays.
 
     Args:
         weight: (..., h*d, C) or a bias as (..., h*d, 1), heads one after the other.
@@ -97,7 +118,7 @@ def pad_heads(weight: Tensor, heads: int, multiple: int = HEAD_MULTIPLE) -> Tens
         (..., h*padded, C).
     """
     missing = -(weight.shape[-2] // heads) % multiple
-    if not missing:
+    if not missing or weight.is_meta:
         return weight
     split = weight.unflatten(-2, (heads, -1))
     return F.pad(split, (0, 0, 0, missing)).flatten(-3, -2)
