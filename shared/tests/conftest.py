@@ -161,6 +161,7 @@ def fake_paper(tmp_path, monkeypatch) -> FakePaper:
             """
             custom_imports = dict(imports=["mm_fake"], allow_failed_imports=False)
             model = dict(type="FakeNet", width=4)
+            test_dataloader = dict(batch_size=1)
             """,
         )
     fake.write("tools/train.py", TRAIN)

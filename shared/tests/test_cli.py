@@ -127,10 +127,17 @@ def test_convert_passes_the_options_on(monkeypatch):
 
 
 def test_quickstart_shows_result_baseline_plot_and_report(fake_paper, tmp_path):
-    text = run("quickstart", "fake", "--work-dir", tmp_path / "q")
-    assert "test mse: 2.4030   baseline (trivial forecast): 1.2500" in text
+    text = run("quickstart", "fake", "--work-dir", tmp_path / "q", "--seed", 7)
+    assert "test mse: 0.3870   baseline (a trivial method): 1.2500" in text
     assert f"plot: {tmp_path / 'q' / 'figures' / 'forecast.png'}" in text
     assert f"report: {tmp_path / 'q' / 'report.html'}" in text
+
+
+def test_a_quickstart_that_does_not_beat_the_baseline_fails_and_still_reports(fake_paper, tmp_path):
+    text = run("quickstart", "fake", "--work-dir", tmp_path / "q", "--seed", 2023, expect=1)
+    assert "test mse: 2.4030   baseline (a trivial method): 1.2500" in text
+    assert f"report: {tmp_path / 'q' / 'report.html'}" in text
+    assert text.endswith("Error: the model does not beat the baseline in mse\n")
 
 
 def test_bench_shows_each_case(fake_paper):

@@ -1,8 +1,8 @@
 """Speed and memory beside the official network as the PyPI package ``spandrel`` has it, and what tiles change.
 
 HAT and HAT-S with the same weights on both sides: pictures on the CPU, and on CUDA in bfloat16 where there is a device;
-a training step and a picture in strips with their memory; and the quickstart's network, trained here, on pictures whole
-and in tiles.
+a training step and a picture in strips with their memory; what bounds a picture's time; and the quickstart's network,
+trained here, on pictures whole and in tiles.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from mm_hat import quickstart
 from mm_hat.evaluation.tile_table import cells, samples_of, tile_effects
@@ -37,6 +38,13 @@ ROWS = 16  # of a strip, the fewest
 PATCH = 64  # of training, the official one
 SEED = 2023  # of the training before the tiles
 TILES, OVERLAPS = (32, 64, 96, 128), (0, 8, 16, 32)
+# Parts of the operators' names; only the biases are gathered by index_select.
+KINDS = {
+    "convolutions and linear layers": ("convolution", "::linear", "::addmm", "::mm"),
+    "fused attention": ("scaled_dot_product",),
+    "gathering of biases": ("::index_select",),
+}
+REST = "the rest: normalisation, GELU, residuals, moving of tokens"
 PICTURES = "Set5"
 NO_PICTURES = {"count": 4, "size": 320, "seed": 2000}  # textures instead, where the set is not there
 
@@ -66,8 +74,8 @@ def steps() -> dict[str, dict[str, Make]]:
 
 
 def tables() -> dict[str, Callable[[], Table]]:
-    """Return what tiles change in the results of the quickstart's network."""
-    return {"What tiles change: a small HAT x2": tiles}
+    """Return what a picture's time goes to, and what tiles change in the results of the quickstart's network."""
+    return {f"What bounds HAT x4 at {PATCH}x{PATCH}": bounds, "What tiles change: a small HAT x2": tiles}
 
 
 def _group(cases: Sequence[tuple[str, int]], device: str) -> dict[str, dict[str, dict[str, Make]]]:
@@ -108,10 +116,20 @@ def theirs(config: dict) -> nn.Module:
 
 
 def fill(network: nn.Module) -> nn.Module:
-    """Give every parameter the values that those of its name always get; both sides have the official names."""
+    """Give every parameter the values that those of its name always get; both sides have the official names.
+
+    Layers keep the size of what goes through them, so that every part shows in the result.
+    """
     generator = torch.Generator().manual_seed(0)
-    for _, parameter in sorted(network.named_parameters()):
-        nn.init.normal_(parameter, std=0.02, generator=generator)
+    for name, parameter in sorted(network.named_parameters()):
+        mean, std = 0.0, 0.1
+        if name.endswith("bias_table"):
+            std = 1.0
+        elif parameter.ndim > 1:
+            std = parameter[0].numel() ** -0.5
+        elif "norm" in name and name.endswith("weight"):
+            mean = 1.0
+        nn.init.normal_(parameter, mean, std, generator=generator)
     return network
 
 
@@ -142,6 +160,23 @@ def training_step(build: Callable[[], nn.Module], side: int) -> Callable[[], Non
         F.l1_loss(network(low), truth).backward()
 
     return step
+
+
+def bounds() -> Table:
+    """Profile the restoration of a small picture on the CPU, by what its operators do."""
+    restore = picture(partial(ours, sizes("HAT x4")), PATCH, "cpu")
+    restore()
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        restore()
+    times = dict.fromkeys([*KINDS, REST], 0.0)
+    for event in profiled.key_averages():
+        kind = next((kind for kind, parts in KINDS.items() if any(part in event.key for part in parts)), REST)
+        times[kind] += event.self_cpu_time_total
+    total = sum(times.values())
+    note = (
+        f"Shares of the operators' own time in restoring a picture of {PATCH}x{PATCH} px on the CPU, by torch.profiler."
+    )
+    return Table(["what", "share"], [[kind, f"{100 * time / total:.1f} %"] for kind, time in times.items()], note)
 
 
 def tiles() -> Table:

@@ -12,6 +12,7 @@ from mm_hat.checkpoint import (
     is_official,
     load_strictly,
     require_same_model,
+    settings_of,
     target,
     to_official,
     warm_start,
@@ -19,6 +20,7 @@ from mm_hat.checkpoint import (
 from mm_hat.checkpoint_sizes import OVERLAP_INDEX, WINDOW_INDEX, variant_of
 from mm_hat.models.discriminator import UNetDiscriminatorWithSpectralNorm
 from mm_hat.models.hat import HAT
+from mm_hat.models.residual_hat import ResidualHAT
 from mmrepro.checkpoint import CheckpointMismatchError, convert_file
 from mmrepro.safe_loading import load
 from mmrepro.testing import load_keys
@@ -276,3 +278,36 @@ def test_a_file_is_converted_and_back(tmp_path):
     assert same(model.state_dict(), small().state_dict())
     convert_file("hat", tmp_path / "ours.safetensors", tmp_path / "back.pth", to_official=True)
     assert same(load(tmp_path / "back.pth"), official)
+
+
+def residual() -> torch.nn.Module:
+    return torch.nn.ModuleDict({"generator": ResidualHAT(**SMALL, upscale=2)})
+
+
+def saved(model: torch.nn.Module) -> dict:
+    """Return a checkpoint as the hook writes it."""
+    return {"state_dict": model.state_dict(), "meta": {"model": {"generator": settings_of(model)}}}
+
+
+def test_a_network_with_the_same_keys_is_another_one():
+    for model, other in ((small(), residual()), (residual(), small())):
+        load_strictly(model, saved(model))
+        here, there = (type(each["generator"]).__name__ for each in (model, other))
+        with pytest.raises(CheckpointMismatchError, match=f"type: {there} in the file, {here} in the config"):
+            load_strictly(model, saved(other))
+        require_same_model(model, saved(other), ignore=["type"])
+    with pytest.raises(CheckpointMismatchError, match=r"a HAT of width 12 .* the config a ResidualHAT of width 12"):
+        load_strictly(residual(), {"params": to_official(small().state_dict())})
+
+
+def test_a_checkpoint_that_does_not_say_its_type_is_not_compared_in_it():
+    load_strictly(residual(), {"state_dict": small().state_dict(), "meta": {"model": {"generator": {}}}})
+
+
+def test_only_what_the_official_code_has_is_written_in_its_layout(tmp_path):
+    torch.save(saved(residual()), tmp_path / "residual.pth")
+    with pytest.raises(CheckpointMismatchError, match=r"residual\.pth[\s\S]*its generator is a ResidualHAT"):
+        convert_file("hat", tmp_path / "residual.pth", tmp_path / "official.pth", to_official=True)
+    assert not (tmp_path / "official.pth").exists()
+    torch.save(saved(small()), tmp_path / "hat.pth")
+    convert_file("hat", tmp_path / "hat.pth", tmp_path / "official.pth", to_official=True)

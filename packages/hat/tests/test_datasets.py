@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATA_SAMPLERS, DATASETS
@@ -26,7 +27,7 @@ from mm_hat.datasets import (
 )
 from mm_hat.datasets import lmdb_images as lmdb_folders
 from mm_hat.datasets import transforms as sr
-from mm_hat.datasets.benchmark import DEGRADED, REGENERATED, STORED
+from mm_hat.datasets.benchmark import DEGRADED, REGENERATED, STORED, find_pairs
 from mm_hat.datasets.paired import read_list, resolve_root
 from mm_hat.datasets.sub_images import write_lmdb
 from mmrepro.datasets import registry
@@ -439,3 +440,25 @@ def test_every_set_that_a_config_names_is_registered_and_can_be_had():
         assert all(file.url or data.instructions for file in data.files), name
         places = {Path(file.path).parts[0] for file in data.files} | set(data.folders)
         assert places & {"sr", name, "."}, name
+
+
+def test_the_data_of_every_row_are_what_its_test_reads(tmp_path):
+    rows = yaml.safe_load((CONFIGS / "hat/metafile.yml").read_text())["Models"]
+    rows = {(result["Dataset"], result["Data"]) for row in rows for result in row["Results"]}
+    assert ("Set14 x2", "set14_x2") in rows
+    for number, (dataset, data) in enumerate(sorted(rows)):
+        name, scale = dataset.rsplit(" x", 1)
+        if name not in ("Set5", "Set14", "BSD100", "Urban100", "Manga109"):
+            continue
+        root = tmp_path / str(number)
+        for file in registry.get(data).files:
+            place = root / file.path
+            whole = f"img_001_SRF_{place.name[-1]}_HR.png"
+            paths = [place] if file.pictures is None else [place / whole, place / whole.replace("HR", "LR")]
+            for path in paths:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+        pairs, source = find_pairs(name, int(scale), root / "sr" / name)
+        assert pairs, (dataset, data)
+        made = name == "Manga109" or (name == "Urban100" and scale != "4")
+        assert source == (REGENERATED if made else STORED)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,11 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from PIL import Image
 
-from mm_hat.datasets import SRBenchmarkDataset
-from mm_hat.datasets.df2k import LIST, Part, official_parts, prepare_df2k
+import mm_hat.datasets.df2k
+from mm_hat.datasets import SRBenchmarkDataset, lmdb_images
+from mm_hat.datasets.df2k import LIST, OTHER_LIST, Part, official_parts, prepare_df2k
 from mm_hat.datasets.imresize import imresize
+from mmrepro.datasets import registry
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 CONFIGS = Path(__file__).resolve().parents[1] / "configs/_base_/datasets"
@@ -67,6 +71,56 @@ def test_an_interrupted_run_goes_on_and_packs(root):
         assert prepare(root, lmdb=True)["DF2K_bicx2_sub"] == 6
     assert kept.stat().st_mtime_ns == before
     assert len(list((root / "DF2K").glob("*.lmdb"))) == 3
+    settings = Config.fromfile(CONFIGS / "df2k_x2.py").train_dataloader.dataset
+    settings.data_root, settings.pipeline = str(root / "DF2K"), settings.pipeline[:2]
+    settings.data_prefix = {side: f"{folder}.lmdb" for side, folder in settings.data_prefix.items()}
+    packed = DATASETS.build(settings | {"serialize_data": False})
+    assert packed[5]["img"].shape == (12, 12, 3)
+    with pytest.raises(ValueError, match=r"HR_sub\.lmdb does not hold the 12 squares of .*HR_sub\. Fix: remove it"):
+        prepare(root, lmdb=True, step=4)
+
+
+def test_lmdb_folders_without_the_package_are_refused_before_anything_is_cut(root, monkeypatch):
+    def absent():
+        raise ImportError(".lmdb folders need the package lmdb: pip install lmdb")
+
+    monkeypatch.setattr(lmdb_images, "package", absent)
+    with pytest.raises(ImportError, match="pip install lmdb"):
+        prepare(root, lmdb=True)
+    assert not (root / "DF2K").exists()
+
+
+def test_the_official_list_is_kept_and_parts_of_other_sizes_are_warned_of(root, monkeypatch):
+    logged = []
+    monkeypatch.setattr(mm_hat.datasets.df2k, "print_log", lambda message, *args: logged.append(message))
+    official = root / "DF2K" / LIST
+    official.parent.mkdir(parents=True)
+    official.write_text("0001_s001.png (480,480,3)\n")
+    data = registry.get("df2k")
+    file = replace(data.files[0], sha256=hashlib.sha256(official.read_bytes()).hexdigest())
+    monkeypatch.setattr(registry, "get", {"df2k": replace(data, files=(file,))}.__getitem__)
+    prepare(root)
+    assert official.read_text() == "0001_s001.png (480,480,3)\n"
+    made = root / "DF2K" / OTHER_LIST
+    assert len(made.read_text().splitlines()) == 6
+    assert [message.partition(" ")[2] for message in logged] == [
+        "holds 1 pictures, the published set 800: this is not the paper's DF2K",
+        "holds 1 pictures, the published set 2,650: this is not the paper's DF2K",
+        f"is the official list, and names other squares than were cut; theirs is {made}",
+    ]
+    digest = hashlib.sha256(made.read_bytes()).hexdigest()
+    monkeypatch.setattr(registry, "digest", lambda path: digest)  # now the squares are the official ones
+    file = replace(file, sha256=digest)
+    monkeypatch.setattr(registry, "get", {"df2k": replace(data, files=(file,))}.__getitem__)
+    prepare(root)
+    assert not made.exists()
+
+
+def test_a_list_of_an_earlier_run_is_written_again(root):
+    (root / "DF2K" / LIST).parent.mkdir(parents=True)
+    (root / "DF2K" / LIST).write_text("0001_s001.png (24,24,3)\n")
+    prepare(root)
+    assert len((root / "DF2K" / LIST).read_text().splitlines()) == 6
 
 
 def test_sizes_that_are_no_pair_stop_it_before_anything_is_written(root):
@@ -74,9 +128,13 @@ def test_sizes_that_are_no_pair_stop_it_before_anything_is_written(root):
     save(low, np.zeros((8, 9, 3), np.uint8))
     with pytest.raises(ValueError, match=r"Flickr2K_HR/000001\.png is 32x32 and .*000001x4\.png is 8x9 .* at scale 4"):
         prepare(root)
-    low.rename(low.with_name("000002x4.png"))
-    with pytest.raises(ValueError, match=r"000001\.png has no picture in .*Flickr2K_LR_bicubic/X4"):
+    other = low.rename(low.with_name("000002x4.png"))
+    with pytest.raises(ValueError, match=r"000002x4\.png belongs to no picture in .*Flickr2K_HR"):
         prepare(root)
+    save(official_parts(root)[1].high / "000002.png", np.zeros((32, 36, 3), np.uint8))
+    save(other, np.zeros((8, 9, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"000001\.png has no picture in .*Flickr2K_LR_bicubic/X4"):
+        prepare(root, scales=(4,))
     assert not (root / "DF2K").exists()
 
 
@@ -119,3 +177,14 @@ def test_the_tool_makes_the_low_resolution_pictures_of_a_test_set(tmp_path, caps
         )
     with pytest.raises(SystemExit, match=r"^error: .*nowhere: no such folder"):
         main([str(tmp_path / "nowhere")])
+
+
+def test_low_resolution_pictures_never_go_among_the_good_ones(tmp_path, monkeypatch):
+    save(tmp_path / "HR/a.png", np.zeros((8, 8, 3), np.uint8))
+    main = runpy.run_path(str(TOOLS / "make_benchmark_lr.py"))["main"]
+    with pytest.raises(SystemExit, match=r"^error: .*HR/low/X2 lies inside .*Fix: choose a folder beside it"):
+        main([str(tmp_path / "HR"), "--scales", "2", "--out", str(tmp_path / "HR/low")])
+    monkeypatch.chdir(tmp_path / "HR")
+    main([".", "--scales", "2"])
+    assert (tmp_path / "LR_bicubic/X2/a.png").is_file()
+    assert [path.name for path in (tmp_path / "HR").iterdir()] == ["a.png"]

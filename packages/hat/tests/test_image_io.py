@@ -22,6 +22,7 @@ from mm_hat.datasets.image_io import (
     read_rgb,
     write_picture,
 )
+from mm_hat.datasets.sub_images import picture_shape
 
 RANDOM = np.random.default_rng(0)
 COLOUR = RANDOM.integers(0, 256, (6, 9, 3), np.uint8)
@@ -61,6 +62,32 @@ def test_cmyk_becomes_rgb_and_can_become_cmyk_again(kind):
     np.testing.assert_array_equal(picture.rgb, np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
     again = encode_picture(picture, {"JPEG": ".jpg", "TIFF": ".tif"}[kind])
     assert Image.open(io.BytesIO(again)).mode == "CMYK"
+
+
+def test_black_ink_stays_black_ink():
+    inks = np.zeros((6, 9, 4), np.uint8)
+    inks[..., 3] = ALPHA  # black alone
+    inks[0, :, 0] = 200
+    inks[0, :, 3] = 40  # and cyan with a little of it
+    content = encoded(Image.fromarray(inks, "CMYK"), "TIFF", icc_profile=CMYK)
+    picture = decode_picture(content)
+    np.testing.assert_array_equal(picture.black, inks[..., 3])
+    again = Image.open(io.BytesIO(encode_picture(picture, ".tif")))
+    assert again.info["icc_profile"] == CMYK
+    assert np.abs(np.asarray(again).astype(int) - inks).max() <= 1
+    larger = picture.with_floats(picture.floats()[0].repeat(2, 0).repeat(2, 1))
+    values = np.asarray(Image.open(io.BytesIO(encode_picture(larger, ".tif"))))
+    assert values.shape == (12, 18, 4)
+    shown = np.asarray(Image.fromarray(values, "CMYK").convert("RGB"))
+    assert np.abs(shown.astype(int) - larger.rgb).max() <= 1  # whatever black became, the colours are those asked for
+    assert values[..., 3].mean() > ALPHA[1:].mean() / 2
+
+
+def test_a_turned_file_has_turned_inks():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = decode_picture(encoded(Image.fromarray(COLOUR).convert("CMYK"), "JPEG", exif=exif))
+    assert picture.black.shape == picture.rgb.shape[:2] == (9, 6)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -147,6 +174,7 @@ def test_other_pixels_are_clipped_and_grey_stays_grey():
 
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+CMYK = bytes(16) + b"CMYK" + bytes(108)  # what tells the space in a profile
 LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 
 
@@ -178,6 +206,14 @@ def test_a_truncated_file_is_an_error_that_names_it(tmp_path, kind):
     path.write_bytes(content[: len(content) * 2 // 3])
     with pytest.raises(ImageReadError, match=r"broken\.picture .*Fix"):
         read_picture(path)
+
+
+def test_too_many_pixels_are_said_to_be_that(tmp_path, monkeypatch):
+    Image.fromarray(COLOUR).save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    for function in (read_picture, picture_shape):
+        with pytest.raises(ImageReadError, match=r"huge\.png has more than the 40 pixels .*Fix: cut it into parts"):
+            function(tmp_path / "huge.png")
 
 
 def test_what_is_no_picture_is_an_error_that_names_it(tmp_path):
@@ -218,6 +254,7 @@ def test_animations_documents_and_floats_are_refused():
         (Picture(DEEP), ".jpg", "holds 8 bits"),
         (Picture(COLOUR, ALPHA), ".jpg", "no transparency"),
         (Picture(COLOUR), ".docx", "cannot be written"),
+        (Picture(np.zeros((1, 16384, 3), np.uint8)), ".webp", "holds 16383 pixels a side, this has 16384"),
     ],
 )
 def test_a_format_that_would_lose_something_is_refused(tmp_path, picture, suffix, said):

@@ -164,7 +164,7 @@ def test_tiles_are_those_asked_for(checkpoint):
 def test_bfloat16_stays_close(checkpoint):
     image = pixels(8, 8, 3)
     exact, fast = (HATInferencer(config(), checkpoint, "cpu", bf16=b)(image)["predictions"][0] for b in (False, True))
-    assert np.abs(exact.astype(int) - fast).max() <= 4
+    assert 0 < np.abs(exact.astype(int) - fast).max() <= 4
 
 
 @pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
@@ -300,6 +300,27 @@ def test_inputs_are_never_replaced(bicubic, tmp_path):
     assert path.read_bytes() == before
 
 
+def test_a_result_whose_suffix_changes_replaces_no_input(bicubic, tmp_path):
+    folder, other = tmp_path / "x", save(tmp_path / "out" / "sub" / "b.png")
+    (folder / "sub").mkdir(parents=True)
+    Image.fromarray(pixels(6, 6)).save(folder / "sub" / "b.gif")
+    before = other.read_bytes()
+    result = bicubic([folder, other], out_dir=tmp_path / "out")
+    assert result["visualization"] == [[tmp_path / "out/sub/b_2.png"], [tmp_path / "out/b.png"]]
+    assert other.read_bytes() == before
+
+
+def test_results_may_go_above_the_folder(bicubic, tmp_path, monkeypatch):
+    save(tmp_path / "photos" / "a.png")
+    monkeypatch.chdir(tmp_path)
+    assert bicubic("photos", out_dir=".")["visualization"] == [[Path("a.png")]]
+
+
+def test_a_side_that_the_format_cannot_hold_makes_it_a_png(bicubic, tmp_path):
+    path = save(tmp_path / "long.webp", (1, 8192))
+    assert bicubic(path, out_dir=tmp_path / "out")["visualization"] == [[tmp_path / "out" / "long.png"]]
+
+
 def test_equal_names_get_numbers_and_other_formats_become_png(bicubic, tmp_path):
     paths = [save(tmp_path / folder / "a.png") for folder in ("x", "y")]
     Image.fromarray(pixels(6, 6)).save(tmp_path / "a.gif")
@@ -380,10 +401,27 @@ def test_a_grey_network_takes_grey_pictures_only():
         inferencer(pixels(5, 5, 3))
 
 
-def test_progress_counts_pictures_and_tiles(checkpoint, tmp_path, capsys):
+def test_progress_counts_pictures_and_tiles(checkpoint, monkeypatch):
+    bars = []
+
+    class Recorded(mm_hat.inferencer.Progress):
+        def stop(self):
+            bars.append([(task.description, task.completed, task.total) for task in self.tasks])
+            super().stop()
+
+    monkeypatch.setattr(mm_hat.inferencer, "Progress", Recorded)
     inferencer = HATInferencer(config(), checkpoint, device="cpu", tile=4, tile_pad=4, show_progress=True)
     inferencer([pixels(8, 8, 3), pixels(4, 8, 3)])
-    assert "pictures" in capsys.readouterr().err
+    assert bars == [[("pictures", 2, 2), ("parts", 2, 2)]]
+
+
+@pytest.mark.parametrize("tile", [4, "exact"])
+def test_progress_ends_where_all_is_done(checkpoint, tile):
+    calls = []
+    inferencer = HATInferencer(config(), checkpoint, device="cpu", tile=tile)
+    inferencer.restore(pixels(8, 8, 3), lambda done, total: calls.append((done, total)))
+    assert [done for done, _ in calls] == sorted({done for done, _ in calls})
+    assert calls[-1][0] == calls[-1][1] > 1
 
 
 def test_the_inferencer_is_registered():

@@ -9,9 +9,9 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
-from mm_hat.models import HAT, OCAB, Upsample
+from mm_hat.models import HAT, OCAB, ResidualHAT, Upsample
 from mm_hat.models.hybrid_attention import HAB
-from mm_hat.models.pointwise import DropPath, linear
+from mm_hat.models.pointwise import DropPath, Mlp, linear
 from mm_hat.models.relative_position import gather_bias, overlap_index, window_index
 from mm_hat.models.windows import ShiftedOrder, attend, merge, pad_heads, partition, shift_mask
 from mmrepro.testing import check, load_case, load_keys
@@ -82,13 +82,22 @@ def test_outputs_equal_those_of_the_same_network_from_spandrel():
     config = TINY | {"img_size": 32, "conv_scale": 0.5, "overlap_ratio": 0.5, "mlp_ratio": 2, "img_range": 1.0}
     ours = HAT(**config).eval()
     theirs = arch.HAT(**config, upsampler="pixelshuffle", resi_connection="1conv").eval()
-    for parameter in ours.parameters():
-        nn.init.normal_(parameter, std=0.2)
+    for name, parameter in ours.named_parameters():
+        # The normalisations keep the size of their tokens, and biases that of logits, so that every part shows.
+        is_scale = "norm" in name and name.endswith("weight")
+        nn.init.normal_(parameter, float(is_scale), 1.0 if "bias_table" in name else 0.2)
     theirs.load_state_dict(ours.state_dict(), strict=False)
     images = torch.rand(2, 3, 24, 16)
     with torch.no_grad():
         expected = theirs(images)
-        assert (ours(images) - expected).abs().max() < 1e-5 * expected.abs().max()
+        tolerance = 1e-5 * expected.abs().max()
+        assert (ours(images) - expected).abs().max() < tolerance
+        for name, parameter in ours.named_parameters():
+            if "bias_table" in name:  # otherwise that both agree would say nothing of the attention
+                kept = parameter.clone()
+                parameter.copy_(kept.roll(1, 0))
+                assert (ours(images) - expected).abs().max() > 100 * tolerance, name
+                parameter.copy_(kept)
 
 
 # Windows and tables
@@ -146,6 +155,15 @@ def test_padded_heads_give_the_same_attention():
     filled = [nn.functional.pad(x, (0, 2)) for x in (query, key, value)]
     plain = attend(query, key, value, bias, 0.3).view(4, 5, 2, 6)
     torch.testing.assert_close(attend(*filled, bias, 0.3).view(4, 5, 2, 8)[..., :6], plain)
+
+
+def test_inference_runs_the_feed_forward_part_in_chunks_of_tokens():
+    layer, tokens, seen = Mlp(12, 24).eval(), torch.randn(2, 40, 30, 12), []
+    whole = layer(tokens)
+    layer.fc2.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    with torch.no_grad():
+        torch.testing.assert_close(layer(tokens), whole)
+    assert seen == [1024, 1024, 352]
 
 
 @pytest.mark.parametrize("shape", [(2, 64, 12), (3, 5, 12), (1, 16, 16, 12)])
@@ -343,6 +361,11 @@ def test_a_training_patch_of_one_window_shifts_nothing():
 def test_arguments_that_fit_no_network_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         HAT(**TINY | options)
+
+
+def test_a_residual_network_without_an_upsampler_would_add_the_image_twice():
+    with pytest.raises(ValueError, match=r"upsampler=None would add the image twice\. Fix: type='HAT'"):
+        ResidualHAT(**TINY | {"upscale": 1, "upsampler": None})
 
 
 @pytest.mark.parametrize(

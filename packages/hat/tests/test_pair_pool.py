@@ -106,6 +106,16 @@ def test_a_resumed_pool_goes_on_like_the_old_one(batches, tmp_path):
     assert continued(new.part.pool) == expected
 
 
+def test_the_first_process_alone_resumes_with_its_pairs(monkeypatch):
+    """Else all would train on the same ones."""
+    old, new, checkpoint = Model(), Model(), {}
+    old.part.pool.exchange(*batch(0))
+    PairPoolHook().before_save_checkpoint(SimpleNamespace(model=old), checkpoint)
+    monkeypatch.setattr("mm_hat.datasets.pair_pool.is_main_process", lambda: False)
+    PairPoolHook().after_load_checkpoint(SimpleNamespace(model=new, _resume=True), checkpoint)
+    assert new.part.pool.filled == 0
+
+
 def test_fine_tuning_begins_with_an_empty_pool():
     old, new, checkpoint = Model(), Model(), {}
     old.part.pool.exchange(*batch(0))

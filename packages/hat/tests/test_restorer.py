@@ -140,18 +140,46 @@ def test_auto_goes_on_with_smaller_tiles_where_memory_runs_out_for_strips(monkey
 
 
 @pytest.mark.parametrize(
-    ("tile", "size", "what"),
+    ("tile", "what", "fix"),
     [
-        (None, (16, 16), "a picture of 16x16 px, the whole picture at once"),
-        (8, (16, 16), "tiles of 8 px"),
-        ("exact", (16, 16), "strips of 4 rows"),
+        (None, "a picture of 16x16 px, the whole picture at once", "test_cfg.tile='auto'$"),
+        (8, "tiles of 8 px", "smaller tiles, or test_cfg.tile='auto'$"),
+        ("exact", "strips of 4 rows", "test_cfg.tile='auto', which may change the result, or a smaller picture$"),
+        ("auto", "tiles of 4 px", "a smaller tile_pad, or free memory$"),
     ],
 )
-def test_memory_that_runs_out_is_an_error_and_no_stale_tile(monkeypatch, tile, size, what):
+def test_memory_that_runs_out_is_an_error_with_another_setting_and_no_stale_tile(monkeypatch, tile, what, fix):
     model = tiny(test_cfg=dict(tile=tile, tile_pad=0)).eval()
-    run_out_above(model, monkeypatch, 16)
-    with pytest.raises(UserError, match=rf"memory ran out .*{what}. Fix: test_cfg.tile='auto'"):
-        model.restore(torch.rand(1, 3, *size))
+    run_out_above(model, monkeypatch, 15)
+    with pytest.raises(UserError, match=rf"memory ran out .*{what}. Fix: {fix}"):
+        model.restore(torch.rand(1, 3, 16, 16))
+
+
+def test_a_picture_of_which_not_even_a_tile_fits_is_an_error(monkeypatch):
+    monkeypatch.setattr(restorer_module, "available_memory", lambda device: 0)
+    model = tiny(test_cfg=dict(tile="auto", tile_pad=4)).eval()
+    with pytest.raises(
+        UserError,
+        match=r"a picture of 16x16 px: 0 MiB are free beside the result, the smallest tile .* lower the overlap",
+    ):
+        model.restore(torch.rand(1, 3, 16, 16))
+
+
+def test_a_plan_that_memory_forces_is_said(monkeypatch):
+    said = []
+    monkeypatch.setattr(restorer_module, "print_log", lambda text, *_: said.append(text))
+    image, auto = torch.rand(1, 3, 16, 16), tiny(test_cfg=dict(tile="auto", tile_pad=0)).eval()
+    monkeypatch.setattr(restorer_module, "rows_for", lambda *_: None)
+    assert auto._plan(image) == Plan()
+    assert not said
+    free = 70 * auto.bytes_per_pixel() / SHARE + 4 * 4 * image.numel() * 4
+    monkeypatch.setattr(restorer_module, "available_memory", lambda device: free)
+    assert auto._plan(image) == Plan(tile=8)
+    assert tiny(test_cfg=dict(tile="exact"))._plan(image) == Plan(rows=4)
+    assert said == [
+        "too little memory for the whole picture at once: tiles of 8 px, which changes the result",
+        "the memory seems too small even for strips of one row of windows: trying those",
+    ]
 
 
 def test_other_faults_of_the_network_are_not_taken_for_memory(monkeypatch):
@@ -169,11 +197,17 @@ def test_other_faults_of_the_network_are_not_taken_for_memory(monkeypatch):
         (dict(tile=8, tile_pad=4, feather=9), "feather=9 px: from 0 to 8"),
         (dict(tile="big"), "tile='big', expected a number"),
         (dict(tiles=8), "test_cfg knows .*; not tiles"),
+        (dict(tile_batch=0), "tile_batch=0, expected at least 1"),
     ],
 )
 def test_wrong_test_settings_are_refused(test_cfg, message):
     with pytest.raises(ValueError, match=message):
         tiny(test_cfg=test_cfg)
+
+
+def test_train_settings_are_refused_by_name():
+    with pytest.raises(ValueError, match="train_cfg of ImageRestorer knows nothing here; not disc_steps"):
+        tiny(train_cfg=dict(disc_steps=1))
 
 
 def test_modes_and_missing_truths_are_refused_by_name():

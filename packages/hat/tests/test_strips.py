@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from mm_hat.models import HAT, ResidualHAT
+from mm_hat.models import HAT, ChannelAttention, ResidualHAT
 from mm_hat.models.strips import bytes_in_strips, restore_in_strips, rows_for, strips
+from mm_hat.models.windows import ShiftedOrder
 
 TINY = {
     "img_size": 16,
@@ -82,12 +83,21 @@ def test_under_autocast_the_result_stays_close():
     assert 0 < (rough - exact).abs().max() < 0.05
 
 
-def test_a_strip_alone_is_another_picture():
-    """The gates see the whole picture: otherwise the tests above would say nothing of them."""
+def test_gates_show_in_the_picture():
+    """Otherwise the tests above would say nothing of the means over the whole picture."""
     network, images = drawn(), torch.rand(1, 3, 32, 16)
-    with torch.no_grad():
-        cut = torch.cat([network(part) for part in images.split(8, 2)], 2)
-    assert (cut - restore_in_strips(network, images, 8)).abs().max() > 1e-2
+    whole = restore_in_strips(network, images, 8)
+    for module in network.modules():
+        if isinstance(module, ChannelAttention):
+            nn.init.zeros_(module.attention[1].weight)
+    assert (restore_in_strips(network, images, 8) - whole).abs().max() > 1e-2
+
+
+def test_the_orders_of_shifted_strips_are_made_once_for_each_height(monkeypatch):
+    made, of_strip = [], ShiftedOrder.of_strip
+    monkeypatch.setattr(ShiftedOrder, "of_strip", lambda *args: made.append(args) or of_strip(*args))
+    restore_in_strips(drawn(), torch.rand(1, 3, 40, 16), 16)
+    assert [(size, last) for _, size, _, _, last in made] == [((16, 16), False), ((8, 16), True)]
 
 
 def test_maps_are_never_whole_inside_a_block():

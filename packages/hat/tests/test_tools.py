@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import MODELS
 from PIL import Image
 
+import mm_hat
 from mm_hat.datasets.imresize import imresize
 from mm_hat.evaluation import psnr, ssim, upscale_bicubic
 from mm_hat.evaluation.folders import measure_folders
@@ -90,6 +92,65 @@ def test_a_folder_is_enlarged_and_measured(truths, tmp_path, capsys):
     assert "stored" in shown
 
 
+TINY = {
+    "type": "HAT",
+    "img_size": 16,
+    "window_size": 4,
+    "depths": (2,),
+    "embed_dim": 12,
+    "num_heads": (2,),
+    "squeeze_factor": 6,
+    "upscale": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory) -> list[str]:
+    """Return a tiny network's config and checkpoint, as the command line has them."""
+    folder = tmp_path_factory.mktemp("network")
+    model = {"type": "ImageRestorer", "generator": TINY}
+    (folder / "tiny.py").write_text(f"model = {model!r}\n")
+    torch.manual_seed(0)
+    torch.save({"state_dict": MODELS.build(model).state_dict(), "meta": {}}, folder / "tiny.pth")
+    return [str(folder / "tiny.py"), str(folder / "tiny.pth")]
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ([], {}),
+        (["--tile", "exact"], {"tile": "exact"}),
+        (["--tile", "auto"], {"tile": "auto"}),
+        (["--tile", "8", "--tile-pad", "4"], {"tile": 8, "tile_pad": 4}),
+        (["--tile", "8", "--tile-pad", "4", "--feather", "4"], {"tile": 8, "tile_pad": 4, "feather": 4}),
+        (["--bf16"], {"bf16": True}),
+    ],
+)
+def test_the_options_of_enlarge_are_the_inferencers(network, tmp_path, monkeypatch, options, settings):
+    image = smooth(0, (24, 16))
+    made = []
+
+    class Recorded(mm_hat.HATInferencer):
+        def __init__(self, *args, **kwargs):
+            made.append(kwargs)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(mm_hat, "HATInferencer", Recorded)
+    path = save(tmp_path / "a.png", image)
+    enlarge([*network, str(path), "--out", str(tmp_path / "out"), "--device", "cpu", *options])
+    defaults = {"tile": None, "tile_pad": None, "feather": None, "bf16": False}
+    assert made == [{"device": "cpu", "show_progress": True} | defaults | settings]
+    monkeypatch.undo()
+    expected = mm_hat.HATInferencer(*network, device="cpu", **settings)(image)["predictions"][0]
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), expected)
+
+
+def test_enlarge_draws_crops(tmp_path):
+    path = save(tmp_path / "a.png", smooth(0))
+    enlarge(["bicubic_x2", "none", str(path), "--out", str(tmp_path / "out"), "--crops"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "a_crops.png"]
+
+
 def test_a_failed_picture_makes_the_status_1(tmp_path, capsys):
     save(tmp_path / "in" / "a.png", smooth(0))
     (tmp_path / "in" / "b.png").write_text("not a picture")
@@ -126,6 +187,22 @@ def test_what_does_not_fit_is_reported_and_the_others_are_measured(truths, tmp_p
     assert f"img_1_SRF_2_HR.png: no picture of this name in {tmp_path / 'out'}" in second
     assert "img_0_SRF_2_LR.png: has 46 x 40 pixels; of " in third
     assert "img_0_SRF_2_HR.png 46 x 42 count at scale 2. Fix: 46 x 42 pixels, or another scale" in third
+
+
+def test_low_pictures_of_another_scale_are_refused_and_those_of_the_uncut_truth_are_cut(tmp_path):
+    truth = smooth(0, (44, 46))[:43]
+    ours = save(tmp_path / "out" / "a.png", truth[:42])
+    whole = save(tmp_path / "truth" / "a.png", truth)
+    low = save(tmp_path / "low" / "a.png", imresize(truth, 1 / 2, mode="uint8", border="replicate"))
+    assert np.asarray(Image.open(low)).shape == (22, 23, 3)
+    results, failed = measure_folders(ours, whole, 2, low)
+    assert failed == {}
+    assert results["Y"][0]["baseline_psnr"] > 20
+    save(ours, truth[:40, :44])
+    assert measure_folders(ours, whole, 4)[1] == {}
+    _, failed = measure_folders(ours, whole, 4, low)  # made at x2
+    assert "low/a.png has 23 x 22 pixels; of " in failed[str(ours)]
+    assert "Fix: 11 x 10 pixels, or another scale" in failed[str(ours)]
 
 
 def test_names_are_taken_whole_where_they_are_the_same(tmp_path):

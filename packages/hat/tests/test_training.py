@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from mm_hat.checkpoint import settings_of, to_official
@@ -70,11 +71,14 @@ def pictures() -> Path:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> tuple[Config, Path]:
-    """A small training of the network that starts at bicubic interpolation: its config and its best checkpoint."""
-    config = small(PLAIN, tmp_path_factory.mktemp("trained"), optim_wrapper__optimizer__lr=3e-3)
-    config.model.generator.update(type="ResidualHAT", drop_path_rate=0.0)
-    config.train_cfg.update(max_iters=100, val_interval=100)
-    config.default_hooks.checkpoint.interval = 100
+    """A training of a few steps: its config and its best checkpoint."""
+    return train(small(PLAIN, tmp_path_factory.mktemp("trained"), optim_wrapper__optimizer__lr=3e-3), 5)
+
+
+def train(config: Config, iterations: int) -> tuple[Config, Path]:
+    """Train, with an average that follows quickly, and return the config and the best checkpoint."""
+    config.train_cfg.update(max_iters=iterations, val_interval=iterations)
+    config.default_hooks.checkpoint.interval = iterations
     hook(config, EMA).momentum = 0.3
     Runner.from_cfg(copy.deepcopy(config)).train()
     return config, next(Path(config.work_dir).glob("best_*.pth"))
@@ -88,14 +92,17 @@ def official(trained, tmp_path) -> Path:
     return path
 
 
-def test_training_beats_bicubic_interpolation_and_keeps_the_settings(trained, tmp_path):
-    config, best = trained
-    config = copy.deepcopy(config)
+def test_training_beats_bicubic_interpolation_and_keeps_the_settings(tmp_path):
+    """Of the network that starts at bicubic interpolation: the paper's own takes hours to get there."""
+    config = small(PLAIN, tmp_path / "training", optim_wrapper__optimizer__lr=3e-3)
+    config.model.generator.update(type="ResidualHAT", drop_path_rate=0.0)
+    config, best = train(config, 100)
     config.load_from, config.work_dir, config.experiment_name = str(best), str(tmp_path), "evaluation"
     metrics = Runner.from_cfg(config).test()
     assert metrics["Set5/psnr"] > metrics["baseline_Set5/psnr"] + 0.02
     settings = load(best)["meta"]["model"]["generator"]
-    assert settings.items() >= dict(upscale=2, embed_dim=12, window_size=8, conv_scale=0.01, img_range=1.0).items()
+    expected = dict(type="ResidualHAT", upscale=2, embed_dim=12, window_size=8, conv_scale=0.01, img_range=1.0)
+    assert settings.items() >= expected.items()
 
 
 def test_the_tool_tests_official_files_and_converted_ones(trained, official, tmp_path):
@@ -140,7 +147,14 @@ def test_a_training_of_x4_starts_with_the_body_of_x2(trained, official, tmp_path
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("upscale", 4), ("embed_dim", 24), ("depths", (2, 2, 2)), ("window_size", 4), ("conv_scale", 0.5)],
+    [
+        ("upscale", 4),
+        ("embed_dim", 24),
+        ("depths", (2, 2, 2)),
+        ("window_size", 4),
+        ("conv_scale", 0.5),
+        ("type", "ResidualHAT"),
+    ],
 )
 @pytest.mark.parametrize("stage", ["test", "train"])
 def test_a_checkpoint_of_another_scale_or_variant_is_refused_by_name(trained, tmp_path, stage, setting, value):
@@ -176,37 +190,48 @@ def test_a_checkpoint_of_the_mse_stage_starts_the_gan_stage(trained, tmp_path):
 
 
 @pytest.mark.parametrize("name", [PLAIN, GAN])
-def test_amp_trains_in_bfloat16_and_stays_close_to_float32(tmp_path, name):
+def test_amp_trains_in_bfloat16_and_goes_the_way_of_float32(tmp_path, name):
     config = gan(tmp_path) if name == GAN else small(name, tmp_path)
     config.model.generator.drop_path_rate = 0.0
     config.train_cfg.max_iters = 3
     config.default_hooks.checkpoint.interval = 3
     config.custom_hooks = [each for each in config.custom_hooks if each.type != EMA]
+    # Adam's first steps are the signs of the gradients, which rounding turns where they are small.
+    for each in configuration.optim_wrappers(config.optim_wrapper):
+        each["optimizer"] = dict(type="SGD", lr=0.01)
+    torch.manual_seed(3)
+    start = MODELS.build(config.model).state_dict()
+    config.load_from = str(tmp_path / "start.pth")
+    torch.save({"state_dict": start}, config.load_from)
     config.dump(tmp_path / "config.py")
-    weights = []
+    states = [start]
     for mode, options in (("float32", []), ("bfloat16", ["--amp"])):
         options = [*options, "--cfg-options", f"experiment_name={mode}_{next(NUMBER)}"]
         train_tool.main("hat", [str(tmp_path / "config.py"), "--work-dir", str(tmp_path / mode), *options])
-        weights.append(load(tmp_path / mode / "iter_3.pth")["state_dict"])
-    parts = {key.split(".")[0] for key in weights[0]}
+        states.append(load(tmp_path / mode / "iter_3.pth")["state_dict"])
+    parts = {key.split(".")[0] for key in start}
     assert parts == ({"generator", "discriminator"} if name == GAN else {"generator"})
     for part in parts:
-        one, other = (
-            torch.cat([value.flatten() for key, value in state.items() if key.startswith(part)]) for state in weights
-        )
+        # Without the vectors of the spectral norm, which move without training.
+        keys = [key for key in start if key.startswith(part) and not key.endswith(("weight_u", "weight_v"))]
+        before, one, other = (torch.cat([state[key].flatten() for key in keys]) for state in states)
         assert other.dtype == torch.float32
         assert not torch.equal(one, other)
-        assert (one - other).norm() < 0.02 * one.norm()
+        way = (one - before).norm()
+        assert (one - other).norm() < 0.1 * way, part
+        assert (other - before).norm() > 0.5 * way
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path):
+    """Killed in the validation, whose weights are the averaged ones. With workers as well: they read the pictures."""
     config = small(PLAIN, tmp_path, train_cfg__max_iters=6, train_cfg__val_interval=3)
     config.train_dataloader.batch_size = 2
-    assert_resume_bit_equal(config, tmp_path, kill_at=[5], num_workers=(0,), checkpoint_every=2)
+    assert_resume_bit_equal(config, tmp_path, kill_in_validation_at=[3], num_workers=(0, 2), checkpoint_every=2)
     assert "ema_state_dict" in load(tmp_path / "left_alone" / "iter_6.pth")
 
 
 def test_a_killed_gan_training_goes_on_with_its_pool_of_pairs(pictures, tmp_path):
+    """Without workers: what they do is the plain recipe's. The pool is in the main process."""
     config = degrading_gan(tmp_path, pictures, train_cfg__max_iters=6)
     assert_resume_bit_equal(config, tmp_path, kill_at=[5], num_workers=(0,), checkpoint_every=2)
     (pool,) = load(tmp_path / "left_alone" / "iter_6.pth")["pair_pools"].values()
@@ -236,9 +261,11 @@ def test_two_processes_average_to_the_gradients_of_one_for_both_parts_of_a_gan(t
 
 
 def test_mim_trains_a_gan_with_two_processes_that_stay_equal(pictures, tmp_path):
+    """The GAN stands for the plain recipe too, whose wrapper is the one that every other paper has."""
     config = degrading_gan(tmp_path, pictures)
-    assert_mim_two_ranks_train("hat", config, tmp_path, iterations=6)
-    saved = load(tmp_path / "run" / "iter_6.pth")
+    config.default_hooks.checkpoint.interval = 20
+    assert_mim_two_ranks_train("hat", config, tmp_path, iterations=20)
+    saved = load(tmp_path / "run" / "iter_20.pth")
     assert saved["meta"]["model"]["generator"]["embed_dim"] == 12
     assert {key.split(".")[0] for key in saved["state_dict"]} == {"generator", "discriminator"}
     assert not [key for key in saved["state_dict"] if ".module." in key]

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     with in_one_line(), Progress() as bars:
         for scale in args.scales:
-            target = (args.out or args.folder.parent / "LR_bicubic") / f"X{scale}"
+            target = (args.out or args.folder.resolve().parent / "LR_bicubic") / f"X{scale}"
             task = bars.add_task(str(target))
 
             def show(done: int, total: int, task: int = task) -> None:

@@ -10,6 +10,8 @@ keyword-only parameters are the options that a user may give:
 - ``to_official(state)``: the official state dict for one of ours.
 - ``infer_config(state)``: what the shapes say of the model, for the meta; either layout, however incomplete.
 - ``target(state)``: the model of those sizes on the meta device, whose keys and shapes a file must fill.
+- ``require_official(meta, source)``, which a paper may leave out: raises CheckpointMismatchError for a checkpoint of
+  ours that the official code has no network for, where its keys do not show that.
 """
 
 from __future__ import annotations
@@ -145,7 +147,8 @@ def convert_file(
         The meta that was written.
 
     Raises:
-        CheckpointMismatchError: a key is not accounted for, or the file does not fill the model of its sizes.
+        CheckpointMismatchError: a key is not accounted for, the file does not fill the model of its sizes, or it is of
+            a network that the official code does not have.
         ValueError: the destination's suffix, an option, or the source is in the official layout already.
     """
     allowed = (".safetensors", ".pth") if to_official else (".safetensors",)
@@ -170,6 +173,8 @@ def convert_file(
             raise CheckpointMismatchError(str(src), problems)
         meta = {"paper": papers.canonical(paper)} | _publishable(checkpoint.get("meta", {}))
     if to_official:
+        if hasattr(converter, "require_official"):
+            converter.require_official(meta, str(src))
         state, meta = converter.to_official(state, **options), {}
     if Path(dst).suffix == ".pth":
         parts = {key: tensor.clone() for key, tensor in state.items()}  # not views of one storage

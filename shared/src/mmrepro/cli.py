@@ -250,7 +250,10 @@ def doctor() -> None:
 @click.option("--work-dir", type=PATH, help="Where everything goes; default: work_dirs/quickstart/<paper>.")
 @click.option("--seed", type=int, default=2023, show_default=True)
 def quickstart(paper: str, work_dir: Path | None, seed: int) -> None:
-    """Train a small model of a paper in a few minutes, without a data set, and show result, plots and report."""
+    """Train a small model of a paper in a few minutes, without a data set, and show result, plots and report.
+
+    Exit code 1 if the model does not beat the baseline.
+    """
     from mmrepro import papers
     from mmrepro.quickstart import run
 
@@ -263,6 +266,8 @@ def quickstart(paper: str, work_dir: Path | None, seed: int) -> None:
     for figure in result.figures:
         click.echo(f"plot: {figure}")
     click.echo(f"report: {result.report}")
+    if result.behind:
+        raise click.ClickException(f"the model does not beat the baseline in {', '.join(result.behind)}")
 
 
 @main.command()

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from mmrepro import papers
-from mmrepro.reproduction import environment, report, runs
+from mmrepro.reproduction import environment, report, rows, runs
 from mmrepro.reproduction.verdicts import BASELINE
 
 GENERATED = (
@@ -25,6 +25,7 @@ class Result:
     figures: list[Path]
     report: Path
     baseline: str  # what the baseline is
+    better: dict[str, str]  # by measure: lower or higher, as the paper's metafile says
 
     @property
     def compared(self) -> dict[str, tuple[float, float]]:
@@ -32,13 +33,23 @@ class Result:
         pairs = {key.removeprefix(BASELINE): value for key, value in self.metrics.items() if key.startswith(BASELINE)}
         return {name: (self.metrics[name], value) for name, value in pairs.items() if name in self.metrics}
 
+    @property
+    def behind(self) -> list[str]:
+        """The metrics in which the model does not beat the baseline; one that no row reports is not judged."""
+        signs = {name: {"higher": 1, "lower": -1}.get(self.better.get(_measure(name))) for name in self.compared}
+        return [
+            name
+            for name, (value, baseline) in self.compared.items()
+            if signs[name] and not signs[name] * (value - baseline) > 0  # a value that is no number beats nothing
+        ]
+
 
 def run(paper: str, work_dir: Path, *, seed: int = 2023) -> Result:
     """Train, test, draw and report; the result is never a row.
 
     The paper's ``<module>.quickstart`` names the config in ``CONFIG`` and draws with
     ``draw(config, checkpoint, out_dir) -> list of PNG files``, whose names stand above them in the report. It may say
-    what the baseline is in ``BASELINE`` and what the report should tell of the data in ``NOTE``.
+    in ``NOTE`` what the report should tell of the data. What the baseline is says the metafile.
 
     Raises:
         RunFailedError: training or test failed.
@@ -53,7 +64,7 @@ def run(paper: str, work_dir: Path, *, seed: int = 2023) -> Result:
     seconds = time.monotonic() - start
     figures = own.draw(config, best, work_dir / "figures")
     page = work_dir / "report.html"
-    result = Result(metrics, figures, page, getattr(own, "BASELINE", "trivial forecast"))
+    result = Result(metrics, figures, page, rows.baseline(paper), _better(paper))
     page.write_text(
         report.render(
             "quickstart.html.j2",
@@ -74,3 +85,12 @@ def run(paper: str, work_dir: Path, *, seed: int = 2023) -> Result:
         encoding="utf-8",
     )
     return result
+
+
+def _better(paper: str) -> dict[str, str]:
+    return {_measure(metric.key): metric.better for row in rows.rows(paper) for metric in row.metrics}
+
+
+def _measure(key: str) -> str:
+    """Return ``psnr`` for ``Set5/psnr``: the quickstart may test other sets than the rows."""
+    return key.rpartition("/")[2]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import re
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_the_quickstart_is_never_a_row(fake_paper, work_dir):
     html = result.report.read_text()
     assert "never a row." in html
     assert "generator inside the repository" in html
-    assert "<th>baseline (trivial forecast)</th>" in html
+    assert "<th>baseline (a trivial method)</th>" in html
     assert "<code>forecast</code>" in html, "a figure's name"
     assert "0.3870" in html
     assert "1.2500" in html
@@ -116,13 +117,32 @@ def test_a_paper_says_what_its_quickstart_compares_and_trains_on(fake_paper, wor
     from mmrepro import quickstart
 
     file = fake_paper.root / "src/mm_fake/quickstart.py"
-    file.write_text(file.read_text() + 'BASELINE = "bicubic"\nNOTE = "Photographs of cats."\n')
+    file.write_text(file.read_text() + 'NOTE = "Photographs of cats."\n')
+    metafile = fake_paper.root / "configs/fake/metafile.yml"
+    metafile.write_text(f"Baseline: bicubic\n{metafile.read_text()}")
     result = quickstart.run("fake", work_dir)
     assert result.baseline == "bicubic"
     html = result.report.read_text()
     assert "<th>baseline (bicubic)</th>" in html
     assert "Photographs of cats." in html
+    assert "The baseline is what bicubic reaches" in report.write("fake", work_dir).read_text()
     assert "generator inside the repository" not in html
+
+
+@pytest.mark.parametrize(
+    ("metrics", "behind"),
+    [
+        ({"A/psnr": 31.0, "baseline_A/psnr": 30.0, "B/mse": 0.4, "baseline_B/mse": 0.5}, []),
+        ({"A/psnr": 30.0, "baseline_A/psnr": 30.0, "B/mse": 0.6, "baseline_B/mse": 0.5}, ["A/psnr", "B/mse"]),
+        ({"A/psnr": float("nan"), "baseline_A/psnr": 30.0}, ["A/psnr"]),
+        ({"seconds": 3.0, "baseline_seconds": 2.0}, []),  # no row says which direction is better
+    ],
+)
+def test_a_model_beats_its_baseline_in_the_direction_that_the_rows_say(metrics, behind):
+    from mmrepro.quickstart import Result
+
+    result = Result(metrics, [], Path("report.html"), "a trivial method", {"psnr": "higher", "mse": "lower"})
+    assert result.behind == behind
 
 
 def test_a_second_quickstart_starts_over(fake_paper, work_dir):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -158,11 +160,28 @@ def test_a_data_set_that_no_command_can_fetch_is_not_run(fake_paper, settings, m
 def test_rows_without_a_number_of_their_own_are_trained_where_they_are_named(fake_paper, settings):
     metafile = fake_paper.root / "configs/fake/metafile.yml"
     metafile.write_text(metafile.read_text().replace("Metrics: {MSE: 0.386, MAE: 0.4}", "Metrics: {}"))
-    outcomes = reproduce("fake", settings, tiers=["train"], seeds=(1,))
-    assert [(one.row, one.state) for one in outcomes] == [("*", "not run"), ("fake_b", "measured")]
-    assert "1 rows without a number of their own are left out" in outcomes[0].text
+    outcomes = reproduce("fake", settings, tiers=["train", "evaluate"], seeds=(1,))
+    assert {(one.row, one.tier, one.state) for one in outcomes} == {
+        ("*", "evaluate", "not run"),
+        ("*", "train", "not run"),
+        ("fake_b", "evaluate", "not run"),
+        ("fake_b", "train", "measured"),
+    }
+    for one, tier in zip(outcomes, ("evaluate", "train"), strict=False):
+        words = f"1 rows without a number of their own are left out: name them to {tier} them (--rows)"
+        assert (one.tier, one.text) == (tier, words)
     outcomes = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))
     assert [(one.row, one.state) for one in outcomes] == [("fake_a", "measured")]
+
+
+@pytest.mark.parametrize("tier", ["evaluate", "train"])
+def test_a_config_without_a_test_is_not_run_and_not_trained_in_vain(fake_paper, settings, tier):
+    path = fake_paper.root / "configs/fake/fake_a.py"
+    path.write_text(path.read_text() + "test_dataloader = None\n")
+    (outcome,) = reproduce("fake", settings, pattern="fake_a", tiers=[tier], seeds=(1,))
+    words = "needs a test set: configs/fake/fake_a.py has none, so there is nothing to measure"
+    assert outcome.text == f"not run: {words}"
+    assert runs_of(settings) == []
 
 
 def test_the_ledger_says_that_a_data_set_has_no_checksum(fake_paper, settings, monkeypatch):
@@ -279,17 +298,53 @@ def on_two_sets(paper, monkeypatch, metrics):
     )
     file.write_text(f"{first}  - Name: fake_b{second}")
     run = []
-    monkeypatch.setattr("mmrepro.reproduction.runs.evaluate", lambda *given, **options: run.append(given) or metrics)
+
+    def test(*given, **options):
+        run.append(given)
+        time.sleep(0.3)  # long enough that every row asks meanwhile
+        if isinstance(metrics, Exception):
+            raise metrics
+        return metrics
+
+    monkeypatch.setattr("mmrepro.reproduction.runs.evaluate", test)
     return run
 
 
-def test_rows_of_one_model_share_a_test(fake_paper, settings, monkeypatch, tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_rows_of_one_model_share_a_test(fake_paper, settings, monkeypatch, tmp_path, jobs):
     (tmp_path / "o.pth").write_text("{}")
     metrics = {"A/mse": 0.386, "A/mae": 0.4, "B/mse": 0.3, "B/mae": 0.4}
     run = on_two_sets(fake_paper, monkeypatch, metrics)
-    outcomes = reproduce("fake", replace(settings, weights=tmp_path), tiers=["evaluate"], jobs=2)
+    outcomes = reproduce("fake", replace(settings, weights=tmp_path), tiers=["evaluate"], jobs=jobs)
     assert [one.state for one in outcomes] == ["measured", "measured"]
     assert len(run) == 1
+    found = {one.row: one.entry for one in outcomes}
+    assert found["fake_a"].seconds == found["fake_b"].seconds, "of the whole test, whoever ran it"
+    assert found["fake_a"].details["shared_test"] == ["fake_b"]
+    assert found["fake_b"].details["shared_test"] == ["fake_a"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_shared_test_that_fails_is_not_run_again_for_the_next_row(fake_paper, settings, monkeypatch, tmp_path, jobs):
+    (tmp_path / "o.pth").write_text("{}")
+    run = on_two_sets(fake_paper, monkeypatch, RuntimeError("no memory"))
+    outcomes = reproduce("fake", replace(settings, weights=tmp_path), tiers=["evaluate"], jobs=jobs)
+    assert {one.text for one in outcomes} == {"failed: RuntimeError: no memory"}
+    assert len(run) == 1
+
+
+def test_tests_of_two_models_run_side_by_side(fake_paper, settings, monkeypatch, tmp_path):
+    (tmp_path / "o.pth").write_text("{}")
+    fetched_by_hand(fake_paper)
+    both = threading.Barrier(2, timeout=10)  # broken if one test waits for the end of the other
+
+    def test(*given, **options):
+        both.wait()
+        return {"mse": 0.386, "mae_percent": 40.0}
+
+    monkeypatch.setattr("mmrepro.reproduction.runs.evaluate", test)
+    outcomes = reproduce("fake", replace(settings, weights=tmp_path), tiers=["evaluate"], jobs=2)
+    assert [one.state for one in outcomes] == ["measured", "measured"]
 
 
 def test_a_row_whose_set_a_test_has_left_out_is_not_run(fake_paper, settings, monkeypatch, tmp_path):

@@ -45,8 +45,9 @@ _KEYS = (
     *("layers.{i}.conv.*", "norm.*", "conv_after_body.*", "conv_before_upsample.0.*", "upsample.{i}.*", "conv_last.*"),
 )
 
-# These show in no shape: a checkpoint of ours carries them in its meta.
+# These show in no shape: a checkpoint of ours carries them in its meta, and the generator's ``type``.
 _INVISIBLE = ("conv_scale", "img_range")
+_OFFICIAL_TYPE = "HAT"
 
 _OFFICIAL = re.compile(
     r"(conv_first|patch_embed|layers|norm|conv_after_body|conv_before_upsample|upsample|conv_last|conv\d+)\..*"
@@ -100,6 +101,22 @@ def to_official(
     return _RULES.backward(state)
 
 
+def require_official(meta: Mapping[str, Any], source: str = "the checkpoint") -> None:
+    """Refuse a checkpoint whose generator the official code does not have, by its meta.
+
+    Args:
+        meta: of one of our checkpoints.
+        source: what an error calls the file.
+
+    Raises:
+        CheckpointMismatchError: the generator is no HAT, though its keys are those of one.
+    """
+    kind = _invisible_in(meta).get("type", _OFFICIAL_TYPE)
+    if kind != _OFFICIAL_TYPE:
+        line = f"its generator is a {kind}, which gives other pictures than a HAT of the same weights"
+        raise CheckpointMismatchError(source, {"the official code has no such network": [line]})
+
+
 def infer_config(
     state: Mapping[str, Tensor], *, conv_scale: float | None = None, img_range: float | None = None
 ) -> dict[str, dict[str, Any]]:
@@ -116,7 +133,7 @@ def infer_config(
     if generator or not discriminator:
         given = {"conv_scale": conv_scale, "img_range": img_range}
         given = {name: value for name, value in given.items() if value is not None}
-        found["generator"] = {"type": "HAT"} | generator_sizes(generator) | given
+        found["generator"] = {"type": _OFFICIAL_TYPE} | generator_sizes(generator) | given
     if discriminator:
         sizes = discriminator_sizes(discriminator)
         found["discriminator"] = {"type": "UNetDiscriminatorWithSpectralNorm"} | sizes
@@ -140,6 +157,8 @@ def target(state: Mapping[str, Tensor]) -> nn.Module:
 def require_same_model(model: nn.Module, checkpoint: Mapping[str, Any], ignore: Sequence[str] = ()) -> None:
     """Compare a checkpoint's generator with the model's: sizes by the shapes, the rest by the checkpoint's meta.
 
+    An official file is a HAT's. One of ours whose meta does not name the generator's type is not compared in it.
+
     Args:
         model: one of this package's, with a ``generator``.
         checkpoint: a loaded checkpoint, ours or an official one.
@@ -158,7 +177,10 @@ def require_same_model(model: nn.Module, checkpoint: Mapping[str, Any], ignore: 
     if "generator" not in found:
         wanted = "a discriminator in the file. Fix: take the generator's file, official names are net_g_*.pth"
         raise CheckpointMismatchError(source, {"it is another network": [wanted]})
-    found, here = found["generator"] | _meta_of(checkpoint), settings_of(model)
+    found, here = found["generator"], settings_of(model)
+    if not is_official(state):
+        del found["type"]  # a guess: other types have the same keys
+    found |= _meta_of(checkpoint)
     names = [name for name in found if name in here and name not in ignore and found[name] != here[name]]
     lines = [
         f"{name}: {found[name]} in the file, {here[name]} in the config. Fix: set model.generator.{name}={found[name]}"
@@ -170,8 +192,9 @@ def require_same_model(model: nn.Module, checkpoint: Mapping[str, Any], ignore: 
 
 
 def settings_of(model: nn.Module) -> dict[str, Any]:
-    """Return a model's generator settings: what its shapes say, and what only its attributes say."""
+    """Return a model's generator settings: its type, what its shapes say, and what only its attributes say."""
     settings = infer_config(model.state_dict())["model"]["generator"]
+    settings["type"] = type(model.get_submodule("generator")).__name__
     for name in _INVISIBLE:  # the network's own, or its blocks'
         owner = next((module for module in model.modules() if hasattr(module, name)), None)
         settings |= {} if owner is None else {name: getattr(owner, name)}
@@ -235,10 +258,14 @@ def _ours(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _meta_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the meta of one of our checkpoints says of the generator beyond its shapes."""
-    meta = checkpoint.get("meta")
+    return _invisible_in(checkpoint.get("meta"))
+
+
+def _invisible_in(meta: Any) -> dict[str, Any]:
     model = meta.get("model") if isinstance(meta, Mapping) else None
     stored = model.get("generator") if isinstance(model, Mapping) else None
-    return {name: stored[name] for name in _INVISIBLE if name in stored} if isinstance(stored, Mapping) else {}
+    names = ("type", *_INVISIBLE)
+    return {name: stored[name] for name in names if name in stored} if isinstance(stored, Mapping) else {}
 
 
 def _recreate(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

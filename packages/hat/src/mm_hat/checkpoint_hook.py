@@ -14,14 +14,16 @@ from mm_hat.checkpoint import DISCRIMINATOR, require_same_model, settings_of, un
 
 @HOOKS.register_module()
 class HATCheckpointHook(Hook):
-    """Name what differs when a checkpoint does not belong to the config's generator: scale, width, groups, window.
+    """Name what differs when a checkpoint does not belong to the config's generator: type, scale, width and so on.
 
-    ``conv_scale`` and ``img_range`` show in no shape, so a wrong one would give wrong pictures without an error: every
-    checkpoint of ours carries them, and this hook compares. Official files do not say them; the config's count then.
+    Type, ``conv_scale`` and ``img_range`` show in no shape, so a wrong one would give wrong pictures without an error:
+    every checkpoint of ours carries them, and this hook compares. Official files, of a HAT always, do not say the other
+    two; the config's count then.
 
     Args:
         ignore: settings that may differ. A x4 network that starts from x2 weights has ``["upscale"]`` here and
             ``StrictLoadHook(ignore=["generator.upsample."])``; the log lists the keys that keep their initial weights.
+            ``["type"]`` lets a HAT's weights into a network of one's own with the same keys.
     """
 
     priority = "HIGHEST"  # before StrictLoadHook, which lists every key at fault

@@ -32,13 +32,14 @@ _LARGEST_WINDOW = 64
 
 
 def variant_of(settings: Mapping[str, Any]) -> str:
-    """Return what people call a generator of these settings: ``HAT-L x4``, or the sizes of one that has no name."""
+    """Return what people call a generator of these settings: ``HAT-L x4``, or type and sizes of one without a name."""
+    kind = settings.get("type", "HAT")
     seen = dict(settings) | {"groups": len(settings.get("depths", ()))}
     scale = f"x{settings.get('upscale', '?')}"
     for name, sizes in _VARIANTS.items():
-        if all(seen.get(key) == value for key, value in sizes.items()):
+        if kind == "HAT" and all(seen.get(key) == value for key, value in sizes.items()):
             return f"{name} {scale}"
-    return f"a HAT of width {seen.get('embed_dim', '?')} with {seen['groups']} groups, {scale}"
+    return f"a {kind} of width {seen.get('embed_dim', '?')} with {seen['groups']} groups, {scale}"
 
 
 def parts(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -30,6 +30,7 @@ from mm_hat.checkpoint import DISCRIMINATOR, load_strictly
 from mm_hat.datasets.image_io import (
     ALPHA_SUFFIXES,
     DEEP_SUFFIXES,
+    LARGEST_SIDE,
     LUMA,
     READ_SUFFIXES,
     SUFFIXES,
@@ -79,7 +80,7 @@ class HATInferencer:
         weights: a checkpoint: ours, an official one, or safetensors; a path or a URL. None for a network without
             parameters, such as ``BicubicUpscaler``.
         device: such as ``cuda:0``; None for what is there.
-        tile: ``exact`` for the whole picture's result in a third of the memory; side of a tile in pixels of the input,
+        tile: ``exact`` for the whole picture's result in less memory; side of a tile in pixels of the input,
             which changes the picture, because channel attention averages over what it sees; ``auto`` for the first of
             whole, ``exact`` and the largest tile that fits the memory; None for what the config says.
         tile_pad: how far a tile looks over its edge; None for what the config says.
@@ -125,7 +126,7 @@ class HATInferencer:
                 (H, W, C) with C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha), in uint8, uint16 or floats in
                 [0, 1]; a :class:`Picture`; or a list of those.
             out_dir: write the pictures there under the names of their files, below a folder by their paths in it. What
-                a format cannot hold (GIF; 16 bits or alpha in BMP) becomes a PNG.
+                a format cannot hold (GIF; 16 bits or alpha in BMP; a side of 16384 in WebP) becomes a PNG.
             crops: draw a comparison with bicubic interpolation too, ``<name>_crops.png``; needs ``out_dir``.
 
         Returns:
@@ -150,7 +151,7 @@ class HATInferencer:
         predictions: list[Picture | np.ndarray | None] = []
         written: list[list[Path]] = []
         failed: dict[str, str] = {}
-        taken: set[Path] = set()
+        taken = files_of(jobs)  # a result whose suffix changes must not replace one either
         with _bars(len(jobs), self.show_progress) as (next_picture, tiles):
             for job in jobs:
                 prediction, files = None, []
@@ -326,12 +327,17 @@ def jobs_of(inputs: Source | Sequence[Source], out: Path | None = None) -> Itera
 
 def _jobs_of_folder(folder: Path, out: Path | None) -> Iterator[Job]:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in READ_SUFFIXES and path.is_file())
-    if out is not None and out.resolve() != folder.resolve():
+    if out is not None and folder.resolve() in out.resolve().parents:
         files = [path for path in files if out.resolve() not in path.resolve().parents]
     if not files:
         raise UserError(f"{folder} has no pictures. Fix: a folder with files of {', '.join(READ_SUFFIXES)}")
     for path in files:
         yield Job(path, str(path), path.relative_to(folder))
+
+
+def files_of(jobs: Sequence[Job]) -> set[Path]:
+    """Return the files that the jobs read, resolved."""
+    return {Path(job.source).resolve() for job in jobs if isinstance(job.source, (str, Path))}
 
 
 def spare_inputs(jobs: Sequence[Job], out: Path) -> None:
@@ -340,7 +346,7 @@ def spare_inputs(jobs: Sequence[Job], out: Path) -> None:
     Raises:
         UserError: it would; the input is named.
     """
-    sources = {Path(job.source).resolve() for job in jobs if isinstance(job.source, (str, Path))}
+    sources = files_of(jobs)
     for job in jobs:
         if (out / job.place).resolve() in sources:
             raise UserError(f"{out / job.place} is an input, and its result would replace it. Fix: another out_dir")
@@ -353,7 +359,7 @@ def write(result: Picture | np.ndarray, path: Path, taken: set[Path], low: np.nd
         result: a picture, or an array, whose floats become 16 bits.
         path: where to; the suffix becomes ``.png`` where its format cannot hold the picture, and the name gets a number
             where it is taken.
-        taken: names that this call has given already; those of the new files are added.
+        taken: resolved paths of the inputs and of what this call has written; those of the new files are added.
         low: what the network saw, RGB (h, w, 3) in [0, 1].
     """
     picture = result if isinstance(result, Picture) else _picture_of(result)
@@ -387,15 +393,17 @@ def _suffix_for(picture: Picture, suffix: str) -> str:
     """Return the suffix, or that of PNG where its format cannot hold the picture."""
     kind = suffix.lower()
     deep, clear = picture.rgb.dtype == np.uint16, picture.alpha is not None
+    side = max(picture.rgb.shape[:2])
     fits = kind in SUFFIXES and (not deep or kind in DEEP_SUFFIXES) and (not clear or kind in ALPHA_SUFFIXES)
+    fits = fits and side <= LARGEST_SIDE.get(kind, side)
     return suffix if fits else INSTEAD
 
 
 def _free(path: Path, taken: set[Path]) -> Path:
     """Return the path, numbered where it is taken, and take it."""
     others = (path.with_name(f"{path.stem}_{number}{path.suffix}") for number in itertools.count(2))
-    path = next(other for other in itertools.chain([path], others) if other not in taken)
-    taken.add(path)
+    path = next(other for other in itertools.chain([path], others) if other.resolve() not in taken)
+    taken.add(path.resolve())
     return path
 
 

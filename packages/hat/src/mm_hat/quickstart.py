@@ -15,7 +15,6 @@ from mm_hat.inferencer import HATInferencer
 from mm_hat.visualization import draw_crops
 
 CONFIG = "residual-hat_c36_1xb8-600_textures-x2"
-BASELINE = "bicubic"
 NOTE = (
     "A small network, trained for minutes on generated textures and on photographs that scikit-image ships. It is "
     "tested on textures that it has not seen and, where it is at hand ($MMREPRO_DATA_ROOT), on Set5 at x2. PSNR in dB "

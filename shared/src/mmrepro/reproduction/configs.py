@@ -30,6 +30,11 @@ def load(row: Row) -> Config:
     return Config.fromfile(path(row), import_custom_modules=False)
 
 
+def has_test(row: Row) -> bool:
+    """Return whether a row's config names what is tested."""
+    return load(row).get("test_dataloader") is not None
+
+
 def digest(row: Row) -> str:
     """Return 12 hex digits that change when a setting of the row's config or of a base does; comments do not count."""
     settings = {key: value for key, value in load(row).to_dict().items() if key not in _NOT_MEASURED}

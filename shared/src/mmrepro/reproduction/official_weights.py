@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import threading
+import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +16,8 @@ from .rows import Row
 
 if TYPE_CHECKING:
     from .tiers import Settings
+
+_WRITING = threading.Lock()
 
 
 def find(row: Row, folder: Path | None) -> Path | str | None:
@@ -55,8 +60,13 @@ def fetch(found: Path | str | None, row: Row, folder: Path) -> Path:
     if found is None:
         import torch
 
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save({"state_dict": {}, "meta": {}}, folder / "no_parameters.pth")
+        from mmrepro.engine.atomic_backend import write_atomically
+
+        with _WRITING:  # rows of one config may be measured side by side
+            if not (folder / "no_parameters.pth").is_file():
+                empty = io.BytesIO()
+                torch.save({"state_dict": {}, "meta": {}}, empty)
+                write_atomically(empty.getvalue(), folder / "no_parameters.pth")
         return folder / "no_parameters.pth"
     import pooch
 
@@ -68,19 +78,25 @@ def fetch(found: Path | str | None, row: Row, folder: Path) -> Path:
 class SharedTests:
     """The tests of one run of the tool: rows of one model that differ in the data set share a test of all sets."""
 
-    results: dict[tuple[str, Path], dict[str, float]] = field(default_factory=dict)
+    results: dict[tuple[str, Path], Future] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def metrics(self, row: Row, checkpoint: Path, folder: Path, settings: Settings) -> dict[str, float]:
-        """Return the evaluator's metrics of a row's config with a checkpoint; tests it once.
+    def metrics(self, row: Row, checkpoint: Path, folder: Path, settings: Settings) -> tuple[dict[str, float], float]:
+        """Return the evaluator's metrics of a row's config with a checkpoint, and the test's seconds; tests it once.
+
+        Rows that ask while the test runs wait for it; tests of other models run beside it.
 
         Raises:
-            RunFailedError: the test failed.
+            RunFailedError: the test failed, now or for another row.
         """
+        key = (row.config, checkpoint)
         with self.lock:
-            key = (row.config, checkpoint)
-            if key not in self.results:
-                self.results[key] = runs.evaluate(
+            is_first = key not in self.results
+            result = self.results.setdefault(key, Future())
+        if is_first:
+            start = time.monotonic()
+            try:
+                metrics = runs.evaluate(
                     row.paper,
                     configs.path(row),
                     checkpoint,
@@ -88,4 +104,7 @@ class SharedTests:
                     data_root=settings.data_root,
                     threads=settings.threads,
                 )
-            return self.results[key]
+                result.set_result((metrics, time.monotonic() - start))
+            except BaseException as fault:  # whatever it is, the others must not wait for ever
+                result.set_exception(fault)
+        return result.result()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import ledger, plots
 from .ledger import Entry
-from .rows import Average, Row, averages, not_reproducible, rows
+from .rows import Average, Row, averages, baseline, not_reproducible, rows
 from .tables import NOTHING, baseline_text, headline, measured_text
 from .tiers import CLAIMS, TIERS, Outcome
 from .verdicts import Verdict, decimals, format_number, judge, judge_average
@@ -42,6 +42,7 @@ def write(paper: str, work_dir: Path, *, out: Path | None = None, outcomes: Sequ
         summary=f"{len(reported)} reported rows, {measured} measured, {verified} reproduced.",
         overview=_base64(plots.reported_and_measured(drawn)) if drawn else None,
         rows=[_row(row, verdicts[row.name], entries, work_dir / paper / row.name) for row in selected],
+        baseline=baseline(paper),
         averages=[_average(average, entries) for average in averages(paper)],
         not_reproducible=not_reproducible(paper),
         tiers=_tiers(selected, verdicts),

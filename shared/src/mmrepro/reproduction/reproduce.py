@@ -11,7 +11,7 @@ from pathlib import Path
 from mmrepro import papers
 
 from . import ledger
-from .rows import rows
+from .rows import Row, rows
 from .tiers import TIERS, Outcome, Settings, attempt
 
 
@@ -29,7 +29,7 @@ def reproduce(
 
     Trainings and evaluations that the ledger holds for the same config (and seed) are not repeated; model sizes and
     parity cases always are, and get a new entry when anything about them changed. Rows without a number of their own
-    are trained only where a pattern names them.
+    are evaluated and trained only where a pattern names them.
 
     Args:
         paper: an installed paper.
@@ -64,13 +64,14 @@ def reproduce(
         keep(attempt(row, "complexity", settings))
     if "parity" in tiers and selected:
         keep(attempt(selected[0], "parity", settings))
-    planned = [(row, "evaluate", None) for row in selected if "evaluate" in tiers]
-    trained = [row for row in selected if row.metrics or pattern] if "train" in tiers else []
-    if "train" in tiers and len(trained) < len(selected):
-        left = len(selected) - len(trained)
-        words = f"{left} rows without a number of their own are left out: name them to train them (--rows)"
-        keep(Outcome(ledger.EVERY_ROW, "train", "not run", words))
-    planned += [(row, "train", seed) for row in trained for seed in seeds or row.seeds]
+    planned = []
+    measured = [row for row in selected if row.metrics or pattern]
+    for tier in (tier for tier in ("evaluate", "train") if tier in tiers):
+        if len(measured) < len(selected):
+            left = len(selected) - len(measured)
+            words = f"{left} rows without a number of their own are left out: name them to {tier} them (--rows)"
+            keep(Outcome(ledger.EVERY_ROW, tier, "not run", words))
+        planned += [(row, tier, seed) for row in measured for seed in _seeds(row, tier, seeds)]
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(attempt, row, tier, settings, seed) for row, tier, seed in planned]
         try:
@@ -80,6 +81,10 @@ def reproduce(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return outcomes
+
+
+def _seeds(row: Row, tier: str, seeds: tuple[int, ...] | None) -> tuple[int | None, ...]:
+    return (seeds or row.seeds) if tier == "train" else (None,)
 
 
 def _is_new(entry: ledger.Entry, entries: list[ledger.Entry]) -> bool:

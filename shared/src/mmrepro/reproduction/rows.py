@@ -6,16 +6,16 @@ A row is one result of one model in the metafile; a reported number is written n
 - a result has ``Source``, ``Tolerance``, ``Measured By`` (the evaluator's key, or ``{Key: ..., Scale: 100}``) and
   ``Better`` (lower or higher), and may have ``Data`` (names in the data registry), ``Cost``, ``Needs`` (what training
   needs; ``cuda`` is looked for), ``Seeds``, ``Unverified``; with ``Metrics: {}`` it is a run of the paper without a
-  number of its own, ``Source`` says where it counts, and it is trained with one seed when it is named;
+  number of its own, ``Source`` says where it counts, and it is evaluated, or trained with one seed, when it is named;
 - a model may have ``Weights`` with ``Weights SHA256`` and ``Weights Licence``, and ``Input Shape`` for ``FLOPs (G)``;
 - its ``Metadata`` may have ``Parameters`` (0: it is evaluated without weights), ``Official Keys``
   (``file.json#variant`` in tests/parity), ``FLOPs (G)``, and ``Official Checkpoint``, the name of a published file that
   no command can fetch.
 
-Beside ``Models`` a metafile may have ``Averages``, numbers that are means over rows: ``Name``, ``Of`` (names of rows),
-``Dataset`` and a result's ``Metrics``, ``Source``, ``Tolerance``, ``Measured By``, ``Better``, ``Unverified``; and
-``Not Reproducible``, reported numbers that no config can give: ``What``, ``Dataset``, ``Metrics`` (shown as they are
-written), ``Source`` and ``Why``.
+Beside ``Models`` a metafile may have ``Baseline``, what the trivial method beside every measured value is;
+``Averages``, numbers that are means over rows: ``Name``, ``Of`` (names of rows), ``Dataset`` and a result's
+``Metrics``, ``Source``, ``Tolerance``, ``Measured By``, ``Better``, ``Unverified``; and ``Not Reproducible``, reported
+numbers that no config can give: ``What``, ``Dataset``, ``Metrics`` (shown as they are written), ``Source`` and ``Why``.
 """
 
 from __future__ import annotations
@@ -94,6 +94,12 @@ class NotReproducible:
     metrics: Mapping[str, float | str]
     source: str
     why: str
+
+
+def baseline(paper: str) -> str:
+    """Return what a paper calls the trivial method whose values stand beside the measured ones."""
+    found = [metafile["Baseline"] for metafile in papers.metafiles(papers.canonical(paper)) if "Baseline" in metafile]
+    return found[0] if found else "a trivial method"
 
 
 def averages(paper: str) -> list[Average]:

@@ -14,7 +14,7 @@ from . import complexity, configs, environment, ledger, official_weights, parity
 from .faults import FAULTS, NotRunError
 from .ledger import Entry
 from .official_weights import SharedTests
-from .rows import Row
+from .rows import Row, rows
 from .verdicts import format_number, judge
 
 CLAIMS = {
@@ -118,12 +118,13 @@ def _parity(row: Row, settings: Settings, _seed: int | None) -> Entry:
 
 
 def _evaluate(row: Row, settings: Settings, _seed: int | None) -> Entry:
+    _require_test(row)
     found = official_weights.find(row, settings.weights)
     _require_data(row, settings)
-    start = time.monotonic()
     folder = settings.work_dir / row.paper / Path(row.config).stem / "evaluate"
     checkpoint = official_weights.fetch(found, row, folder)
-    metrics = settings.tests.metrics(row, checkpoint, folder, settings)
+    folder /= checkpoint.stem  # a config may be tested with several weights at a time
+    metrics, seconds = settings.tests.metrics(row, checkpoint, folder, settings)
     _require_measured(row, metrics, folder)
     name = found.name if isinstance(found, Path) else found
     weights = {"weights": name, "sha256": registry.digest(checkpoint)} if name else {}
@@ -133,13 +134,14 @@ def _evaluate(row: Row, settings: Settings, _seed: int | None) -> Entry:
         "evaluate",
         metrics,
         config=configs.digest(row),
-        details={**weights, **_unverified_data(row, settings)},
-        seconds=time.monotonic() - start,
+        details={**weights, **_shared_test(row), **_unverified_data(row, settings)},
+        seconds=seconds,
         threads=settings.threads,
     )
 
 
 def _train(row: Row, settings: Settings, seed: int | None) -> Entry:
+    _require_test(row)
     _require_data(row, settings)
     _require_device(row)
     start = time.monotonic()
@@ -172,6 +174,22 @@ def _require_data(row: Row, settings: Settings) -> None:
             registry.locate(name, settings.data_root)
     except registry.DataNotFoundError as reason:
         raise NotRunError(f"the data set {name} (`mmrepro data get {name}` fetches it or says how)") from reason
+
+
+def _require_test(row: Row) -> None:
+    if not configs.has_test(row):
+        raise NotRunError(f"a test set: {row.config} has none, so there is nothing to measure")
+
+
+def _shared_test(row: Row) -> dict[str, list[str]]:
+    """Return the other rows whose sets the row's test holds, since the entry's seconds are of all of them."""
+    model = (row.config, row.weights, row.official_file)
+    others = [
+        other.name
+        for other in rows(row.paper)
+        if other.name != row.name and (other.config, other.weights, other.official_file) == model
+    ]
+    return {"shared_test": others} if others else {}
 
 
 def _require_measured(row: Row, metrics: dict[str, float], folder: Path) -> None:

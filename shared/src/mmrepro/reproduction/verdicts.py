@@ -27,7 +27,7 @@ class Measured:
     metric: Metric
     values: tuple[float, ...]
     seeds: tuple[int | None, ...]
-    baseline: float | None  # a trivial forecast's value on the same samples
+    baseline: float | None  # a trivial method's value on the same samples
     unclean: bool = False  # one of the runs was made on a checkout that differed from its commit
 
     @property

@@ -24,6 +24,8 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 READ_SUFFIXES = (*SUFFIXES, ".gif", ".jfif", ".pbm", ".pgm", ".pnm")  # what is looked for in a user's folder
 DEEP_SUFFIXES = (".png", ".tif", ".tiff")  # hold 16 bits
 ALPHA_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
+INK_SUFFIXES = (".jpeg", ".jpg", ".tif", ".tiff")  # hold CMYK
+LARGEST_SIDE = {".jpeg": 65500, ".jpg": 65500, ".webp": 16383}  # pixels, by their libraries
 _JPEG, _TIFF = {"quality": 95, "subsampling": 0}, {"compression": "tiff_lzw"}
 _OPTIONS = {".jpg": _JPEG, ".jpeg": _JPEG, ".tif": _TIFF, ".tiff": _TIFF, ".webp": {"lossless": True}}
 LUMA = (0.299, 0.587, 0.114)  # BT.601, as Pillow makes grey from colour
@@ -49,12 +51,14 @@ class Picture:
         alpha: (H, W) of the same type, 0 is transparent; None where the file has no transparency.
         mode: Pillow's name of the file's mode ("L", "P", "RGB", "CMYK", ...).
         icc_profile: the colour profile, which is not applied, and passed on where the written file holds its colours.
+        black: the black ink of a CMYK file, (H, W) uint8, 255 is all of it; None in other modes.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
     mode: str = "RGB"
     icc_profile: bytes | None = None
+    black: np.ndarray | None = None
 
     @property
     def grey(self) -> bool:
@@ -72,7 +76,7 @@ class Picture:
         return scaled[0], scaled[1]
 
     def with_floats(self, rgb: np.ndarray, alpha: np.ndarray | None = None) -> Picture:
-        """Return a picture of the same mode and depth with other pixels, of any size.
+        """Return a picture of the same mode and depth with other pixels, of any size; black ink is interpolated.
 
         Args:
             rgb: (H, W, 3) floats, clipped to [0, 1] and rounded, half to even as the official ``tensor2img``.
@@ -80,7 +84,12 @@ class Picture:
         """
         if self.grey:
             rgb = np.repeat((rgb @ np.asarray(LUMA, rgb.dtype))[..., None], 3, axis=-1)
-        return replace(self, rgb=self._quantised(rgb), alpha=None if alpha is None else self._quantised(alpha))
+        black = self.black
+        if black is not None:
+            size = (rgb.shape[1], rgb.shape[0])
+            black = np.asarray(Image.fromarray(black).resize(size, Image.Resampling.BICUBIC))
+        alpha = None if alpha is None else self._quantised(alpha)
+        return replace(self, rgb=self._quantised(rgb), alpha=alpha, black=black)
 
     def _quantised(self, values: np.ndarray) -> np.ndarray:
         return (np.clip(values, 0, 1) * self.peak).round().astype(self.rgb.dtype)
@@ -113,8 +122,8 @@ def decode_picture(content: bytes, name: str | Path = "the picture") -> Picture:
         name: what the errors call it.
 
     Raises:
-        ImageReadError: empty, of an unknown format, damaged, truncated, animated, of several pages, or of more than 16
-            bits.
+        ImageReadError: empty, of an unknown format, damaged, truncated, animated, of several pages, of more than 16
+            bits, or of more pixels than Pillow opens.
     """
     if not content:
         raise ImageReadError(f"{name} is empty. Fix: fetch the file again, or leave it out")
@@ -125,6 +134,8 @@ def decode_picture(content: bytes, name: str | Path = "the picture") -> Picture:
             return _picture(image, content, name)
     except ImageReadError:
         raise
+    except Image.DecompressionBombError as fault:
+        raise too_many_pixels(name) from fault
     except UnidentifiedImageError:
         raise ImageReadError(
             f"{name} ({len(content)} bytes) is not a picture of a known format, or its beginning is damaged. "
@@ -135,6 +146,14 @@ def decode_picture(content: bytes, name: str | Path = "the picture") -> Picture:
             f"{name} ({len(content)} bytes) is not a picture that can be read completely: {fault}. "
             "Fix: fetch the file again, or leave it out"
         ) from fault
+
+
+def too_many_pixels(name: str | Path) -> ImageReadError:
+    """Return the error for a picture that Pillow takes for an attack on the memory."""
+    return ImageReadError(
+        f"{name} has more than the {2 * Image.MAX_IMAGE_PIXELS:,} pixels that Pillow opens. "
+        "Fix: cut it into parts, or raise PIL.Image.MAX_IMAGE_PIXELS in Python"
+    )
 
 
 def read_rgb(path: str | Path) -> np.ndarray:
@@ -166,7 +185,7 @@ def write_picture(path: str | Path, picture: Picture) -> None:
     """Write a picture; the suffix chooses the format, and the file appears whole or not at all.
 
     Raises:
-        ValueError: the suffix is not known, or its format cannot hold the picture's depth or transparency.
+        ValueError: the suffix is not known, or its format cannot hold the picture's size, depth or transparency.
     """
     write_atomically(encode_picture(picture, Path(path).suffix, path), path)
 
@@ -175,7 +194,8 @@ def encode_picture(picture: Picture, suffix: str, name: str | Path = "the pictur
     """Return the file that :func:`write_picture` writes.
 
     A palette is written as colours, 1 bit as 8-bit grey, grey of 16 bits with transparency as colour with it. JPEG has
-    quality 95 and all of its colour samples; CMYK stays CMYK where the format is JPEG or TIFF. EXIF data are not kept.
+    quality 95 and all of its colour samples. CMYK stays CMYK where the format is JPEG or TIFF: as much of the black ink
+    as leaves no colour too dark, and of the others what Pillow's plain formula needs. EXIF data are not kept.
 
     Raises:
         ValueError: as :func:`write_picture`.
@@ -188,6 +208,9 @@ def encode_picture(picture: Picture, suffix: str, name: str | Path = "the pictur
         raise ValueError(f"{name}: {suffix} holds 8 bits, the picture has 16. Fix: .png, or eight_bit(...) first")
     if picture.alpha is not None and suffix not in ALPHA_SUFFIXES:
         raise ValueError(f"{name}: {suffix} holds no transparency. Fix: .png, or leave alpha out")
+    side = max(picture.rgb.shape[:2])
+    if side > LARGEST_SIDE.get(suffix, side):
+        raise ValueError(f"{name}: {suffix} holds {LARGEST_SIDE[suffix]} pixels a side, this has {side}. Fix: .png")
     return _encode_deep(picture, suffix, name) if deep else _encode_shallow(picture, suffix)
 
 
@@ -213,7 +236,7 @@ def _require_one(image: Image.Image, name: str | Path) -> None:
 def _picture(image: Image.Image, content: bytes, name: str | Path) -> Picture:
     # Of a TIFF file it is 1 by now: Pillow turns that upright while loading, and OpenCV does so too.
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    mode, profile = image.mode, image.info.get("icc_profile")
+    mode, profile, black = image.mode, image.info.get("icc_profile"), None
     bits = _bits(image, content)
     if bits == 16 and image.mode.startswith("I"):  # grey, which Pillow reads
         pixels, mode = np.repeat(np.asarray(image).astype(np.uint16)[..., None], 3, axis=-1), "I;16"
@@ -224,9 +247,11 @@ def _picture(image: Image.Image, content: bytes, name: str | Path) -> Picture:
     else:
         clear = "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
         pixels = np.asarray(image.convert("RGBA" if clear else "RGB"))
+        if mode == "CMYK":
+            black = np.ascontiguousarray(_upright(np.asarray(image)[..., 3], orientation))
     pixels = _upright(pixels, orientation)
     alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[-1] == 4 else None
-    return Picture(np.ascontiguousarray(pixels[..., :3]), alpha, mode, profile)
+    return Picture(np.ascontiguousarray(pixels[..., :3]), alpha, mode, profile, black)
 
 
 def _bits(image: Image.Image, content: bytes) -> int:
@@ -303,11 +328,19 @@ def _encode_shallow(picture: Picture, suffix: str) -> bytes:
     if picture.alpha is not None:
         values = np.dstack([values, picture.alpha])
     image = Image.fromarray(values)
-    if picture.mode == "CMYK" and suffix in (".jpg", ".jpeg", ".tif", ".tiff"):
-        image = image.convert("CMYK")
+    if picture.black is not None and suffix in INK_SUFFIXES:
+        image = Image.merge("CMYK", [Image.fromarray(ink) for ink in _inks(picture)])
     options: dict[str, object] = dict(_OPTIONS.get(suffix, {}))
     if (profile := _profile_for(picture, image.mode)) is not None:
         options["icc_profile"] = profile
     stream = io.BytesIO()
     image.save(stream, format=Image.registered_extensions()[suffix], **options)
     return stream.getvalue()
+
+
+def _inks(picture: Picture) -> list[np.ndarray]:
+    """Return cyan, magenta, yellow and black, each (H, W), 255 is all of an ink."""
+    black = np.minimum(picture.black, 255 - picture.rgb.max(axis=-1))
+    light = 255 - black.astype(np.float32)  # what black leaves of white
+    colours = (picture.rgb[..., i] * np.float32(255) / np.maximum(light, 1) for i in range(3))
+    return [*(np.where(light > 0, 255 - colour, 0).round().astype(np.uint8) for colour in colours), black]

@@ -78,7 +78,7 @@ def write(folder: str | Path, images: Iterable[tuple[str, bytes, tuple[int, int,
         raise ValueError(f"{folder} does not end in {SUFFIX}. Fix: name it {folder.name}{SUFFIX}")
     if folder.exists():
         raise FileExistsError(f"{folder} is there already. Fix: remove it, or choose another name")
-    lmdb = _lmdb()
+    lmdb = package()
     unfinished = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -101,16 +101,21 @@ def write(folder: str | Path, images: Iterable[tuple[str, bytes, tuple[int, int,
     return len(lines)
 
 
-@lru_cache(maxsize=16)
-def _environment(folder: str, _process: int) -> Any:
-    if not (Path(folder) / "data.mdb").is_file():
-        raise FileNotFoundError(f"{folder}: no LMDB folder (it has no data.mdb). Fix: check the path")
-    return _lmdb().open(folder, readonly=True, lock=False, readahead=False, meminit=False)
+def package() -> ModuleType:
+    """Return the package lmdb.
 
-
-def _lmdb() -> ModuleType:
+    Raises:
+        ImportError: it is not installed.
+    """
     try:
         import lmdb
     except ImportError as fault:
         raise ImportError(f"{SUFFIX} folders need the package lmdb: pip install lmdb") from fault
     return lmdb
+
+
+@lru_cache(maxsize=16)
+def _environment(folder: str, _process: int) -> Any:
+    if not (Path(folder) / "data.mdb").is_file():
+        raise FileNotFoundError(f"{folder}: no LMDB folder (it has no data.mdb). Fix: check the path")
+    return package().open(folder, readonly=True, lock=False, readahead=False, meminit=False)

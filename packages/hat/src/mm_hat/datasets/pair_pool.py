@@ -2,13 +2,14 @@
 
 All pairs of a batch are resized alike, so neighbours come from different batches: a pool is filled first, and then
 gives out pairs at random while the new ones take their places. Source: ``_dequeue_and_enqueue`` of XPixelGroup/HAT @
-1638a9a, hat/models/realhatgan_model.py. Changed here: a checkpoint may carry the pool, so that a resumed run is the
-uninterrupted one; officially a resumed run fills it again.
+1638a9a, hat/models/realhatgan_model.py. Changed here: a checkpoint may carry the pool, so that a resumed run of
+one process is the uninterrupted one; officially a resumed run fills it again.
 """
 
 from __future__ import annotations
 
 import torch
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
@@ -84,7 +85,8 @@ class PairPool:
 class PairPoolHook(Hook):
     """Keep the pools of a model in its checkpoints (140 MB for 180 pairs of 256 pixels), and resume with them.
 
-    With several processes each resumes with the pairs of the first.
+    With several processes only the first one's is kept: the others fill theirs again, as every process of the official
+    code does, since the pools of all would make each checkpoint larger by 140 MB for each of them.
     """
 
     KEY = "pair_pools"
@@ -94,8 +96,8 @@ class PairPoolHook(Hook):
         checkpoint[self.KEY] = {name: pool.state() for name, pool, _ in self._pools(runner)}
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Take the pools up, if this is a resumed run and not a fine-tuning."""
-        if not getattr(runner, "_resume", False):
+        """Take the pools up in the process they are of, if this is a resumed run and not a fine-tuning."""
+        if not getattr(runner, "_resume", False) or not is_main_process():
             return
         stored = checkpoint.get(self.KEY, {})
         for name, pool, device in self._pools(runner):

@@ -21,7 +21,7 @@ from PIL import ExifTags, Image
 from mmrepro.engine.atomic_backend import write_atomically
 
 from . import lmdb_images
-from .image_io import ImageReadError, read_rgb
+from .image_io import ImageReadError, read_rgb, too_many_pixels
 from .imresize import imresize
 from .paired import image_files
 
@@ -111,7 +111,7 @@ def shrink_folder(
 
     Args:
         source: the folder; its sub-folders are searched too, and come out as such.
-        target: another folder, where the low-resolution pictures go.
+        target: another folder, not below the source, where the low-resolution pictures go.
         scale: by what they are smaller.
         workers: processes.
         progress: called with how many pictures are done, and of how many.
@@ -122,11 +122,16 @@ def shrink_folder(
     Raises:
         FileNotFoundError: there is no such folder, or no picture in it.
         ImageReadError: a picture cannot be read completely.
-        ValueError: a picture is smaller than the scale, two differ in their suffix alone, or the folders are the same.
+        ValueError: a picture is smaller than the scale, two differ in their suffix alone, or the target is the source
+            or lies below it.
     """
     source, target = Path(source), Path(target)
     if source.resolve() == target.resolve():
         raise ValueError(f"{target} holds the pictures themselves. Fix: choose another folder for the small ones")
+    if source.resolve() in target.resolve().parents:
+        raise ValueError(
+            f"{target} lies inside {source}, whose sub-folders are searched. Fix: choose a folder beside it"
+        )
     files, goals = image_files(source), {}
     for file in files:
         goal = target / file.relative_to(source).with_suffix(".png")
@@ -241,14 +246,16 @@ def picture_shape(path: Path) -> tuple[int, int, int]:
     """Return (h, w, c) of the upright picture from its header.
 
     Raises:
-        ImageReadError: the file is no picture.
+        ImageReadError: the file is no picture, or one of too many pixels.
     """
     try:
         with Image.open(path) as image:
             lying = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
             h, w = (image.width, image.height) if lying else (image.height, image.width)
             return h, w, len(image.getbands())
-    except OSError as fault:
+    except Image.DecompressionBombError as fault:
+        raise too_many_pixels(path) from fault
+    except Exception as fault:  # headers fail in as many ways as pixels, see decode_picture
         raise ImageReadError(
             f"{path} is no picture that can be read: {fault}. Fix: fetch the file again, or leave it out"
         ) from fault

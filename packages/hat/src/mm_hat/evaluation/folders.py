@@ -118,13 +118,16 @@ def measure(comparison: Comparison, scale: int, crop_border: int) -> dict[str, d
     Raises:
         OSError, ValueError: a file cannot be read, or the sizes do not fit together; the files are named.
     """
-    truth = read_rgb(comparison.truth)
-    height, width = (side // scale * scale for side in truth.shape[:2])
-    truth = truth[:height, :width]
+    whole = read_rgb(comparison.truth)
+    height, width = (side // scale * scale for side in whole.shape[:2])
+    truth = whole[:height, :width]
     if comparison.low is None:
         low = imresize(truth, 1 / scale, mode="uint8", border="replicate")
     else:
-        low = read_rgb(comparison.low)[: height // scale, : width // scale]
+        low = read_rgb(comparison.low)
+        # Made of the uncut truth it has a last row or column more; anything else is of another scale
+        if all(low.shape[i] in (whole.shape[i] // scale, -(-whole.shape[i] // scale)) for i in (0, 1)):
+            low = low[: height // scale, : width // scale]
     ours = read_rgb(comparison.restored)
     for path, image, factor in ((comparison.restored, ours, 1), (comparison.low, low, scale)):
         if (image.shape[0] * factor, image.shape[1] * factor) != (height, width):

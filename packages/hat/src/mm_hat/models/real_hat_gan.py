@@ -40,6 +40,8 @@ class RealHATGAN(ImageRestorer):
         ValueError: an unknown setting, or one out of range.
     """
 
+    TRAIN_SETTINGS = ("disc_steps", "disc_init_steps")
+
     def __init__(
         self,
         generator: dict,
@@ -53,8 +55,6 @@ class RealHATGAN(ImageRestorer):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(generator, pixel_loss, train_cfg, test_cfg, data_preprocessor, init_cfg)
-        if unknown := sorted(set(self.train_cfg) - {"disc_steps", "disc_init_steps"}):
-            raise ValueError(f"train_cfg knows disc_steps and disc_init_steps; not {', '.join(unknown)}")
         self.disc_steps = _count(self.train_cfg, "disc_steps", default=1, least=1)
         self.disc_init_steps = _count(self.train_cfg, "disc_init_steps", default=0, least=0)
         self.discriminator = MODELS.build(discriminator) if discriminator is not None else None

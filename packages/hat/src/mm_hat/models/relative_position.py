@@ -54,7 +54,7 @@ def _table_rows(keys: int, queries: int, offset: int, row_length: int, sign: int
 def gather_bias(table: Tensor, index: Tensor) -> Tensor:
     """Return the bias of each pair: table (T, h) and index (N, K) give (1, h, N, K).
 
-    It is gathered at each call. That takes 0.4 % of HAT's time; kept for all 42 tables of HAT it would double the
-    memory of a 64x64 image, and go stale where weights are written through ``.data``, as weight averaging does.
+    It is gathered at each call, for a small part of a block's time. Kept for all tables of HAT it would weigh as much
+    as all else for a small image, and go stale where weights are written through ``.data``, as weight averaging does.
     """
     return table.t().contiguous().index_select(1, index.flatten()).view(1, -1, *index.shape)

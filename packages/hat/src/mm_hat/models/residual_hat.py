@@ -21,10 +21,15 @@ class ResidualHAT(HAT):
 
     Args:
         kwargs: as in :class:`HAT`.
+
+    Raises:
+        ValueError: as in :class:`HAT`, or ``upsampler=None``, with which HAT adds its input itself.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if self.upsampler is None:
+            raise ValueError("ResidualHAT with upsampler=None would add the image twice. Fix: type='HAT'")
         nn.init.zeros_(self.conv_last.weight)
         nn.init.zeros_(self.conv_last.bias)
 

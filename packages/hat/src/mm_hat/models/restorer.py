@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from mmengine.logging import print_log
@@ -34,7 +34,7 @@ from mm_hat.models.tiling import (
 from mmrepro.engine.errors import UserError
 
 Samples = Sequence[BaseDataElement] | Mapping[str, Tensor]
-# Strips of so many pixels keep a device busy: on one thread of a CPU larger ones are no faster.
+# Strips of so many pixels keep a device busy. On one thread of a CPU larger ones are no faster; for CUDA it is a guess.
 STRIP_PIXELS = {"cpu": 64**2, "cuda": 256**2}
 
 
@@ -45,7 +45,7 @@ class TestSettings:
     Attributes:
         window_pad: sides are padded to multiples of this; None for the network's window.
         tile: side of a tile in pixels of the input, which changes the picture, see :mod:`mm_hat.models.tiling`; None
-            for the whole picture at once; ``exact`` for the same result in a third of the memory, see
+            for the whole picture at once; ``exact`` for the same result in less memory, see
             :mod:`mm_hat.models.strips`; ``auto`` for what fits the memory: the whole at once, else ``exact``, and only
             else the largest tile.
         tile_pad: how far a tile looks over its edge.
@@ -66,7 +66,7 @@ class TestSettings:
         """Read a ``test_cfg``.
 
         Raises:
-            ValueError: an unknown entry, or a tile that is neither a number nor ``auto`` or ``exact``.
+            ValueError: an unknown entry, a tile that is neither a number nor ``auto`` or ``exact``, or no tile at once.
         """
         config = dict(config or {})
         known = [field.name for field in fields(cls)]
@@ -75,6 +75,8 @@ class TestSettings:
         settings = cls(**config)
         if not (settings.tile in (None, "auto", "exact") or isinstance(settings.tile, int)):
             raise ValueError(f"test_cfg: tile={settings.tile!r}, expected a number of pixels, 'auto', 'exact' or None")
+        if settings.tile_batch < 1:
+            raise ValueError(f"test_cfg: tile_batch={settings.tile_batch}, expected at least 1")
         return settings
 
 
@@ -98,7 +100,7 @@ class ImageRestorer(BaseModel):
     Args:
         generator: registry config of the network; it has the attributes ``upscale`` and ``window_size``.
         pixel_loss: registry config of the loss between output and ground truth; None where nothing is trained.
-        train_cfg: nothing yet; subclasses have settings here.
+        train_cfg: only subclasses have settings here, see ``TRAIN_SETTINGS``.
         test_cfg: see :class:`TestSettings`.
         data_preprocessor: registry config; None for :class:`RestorationDataPreprocessor`.
         init_cfg: as in every mmengine model.
@@ -106,6 +108,8 @@ class ImageRestorer(BaseModel):
     Raises:
         ValueError: an unknown setting, tiles that do not fit the window, or ``exact`` for another network than HAT.
     """
+
+    TRAIN_SETTINGS: ClassVar[tuple[str, ...]] = ()  # what a ``train_cfg`` may hold
 
     def __init__(
         self,
@@ -120,6 +124,9 @@ class ImageRestorer(BaseModel):
         self.generator = MODELS.build(generator)
         self.pixel_loss = MODELS.build(pixel_loss) if pixel_loss is not None else None
         self.train_cfg = dict(train_cfg or {})
+        if unknown := sorted(set(self.train_cfg) - set(self.TRAIN_SETTINGS)):
+            known = " and ".join(self.TRAIN_SETTINGS) or "nothing here"
+            raise ValueError(f"train_cfg of {type(self).__name__} knows {known}; not {', '.join(unknown)}")
         self.test_cfg = TestSettings.of(test_cfg)
         self.scale = int(self.generator.upscale)
         self.width = int(getattr(self.generator, "embed_dim", 180))
@@ -206,10 +213,10 @@ class ImageRestorer(BaseModel):
                 smaller = self._smaller(plan, padded)
                 if smaller is None:
                     raise UserError(
-                        f"memory ran out for a picture of {height}x{width} px, {plan}. Fix: test_cfg.tile='auto' or "
-                        "'exact', or smaller tiles"
+                        f"memory ran out for a picture of {height}x{width} px, {plan}. Fix: {self._advice()}"
                     ) from error
-            print_log(f"memory ran out for {plan}: going on with {smaller}", "current", logging.WARNING)
+            change = ", which changes the result" if smaller.tile is not None and plan.tile is None else ""
+            print_log(f"memory ran out for {plan}: going on with {smaller}{change}", "current", logging.WARNING)
             plan = smaller
         return restored[..., : height * self.scale, : width * self.scale]
 
@@ -230,8 +237,20 @@ class ImageRestorer(BaseModel):
             progress,
         )
 
+    def _advice(self) -> str:
+        """Say what else than the present setting may help where memory ran out."""
+        return {
+            None: "test_cfg.tile='auto'",
+            "exact": "test_cfg.tile='auto', which may change the result, or a smaller picture",
+            "auto": "a smaller tile_pad, or free memory",
+        }.get(self.test_cfg.tile, "smaller tiles, or test_cfg.tile='auto'")
+
     def _plan(self, padded: Tensor) -> Plan:
-        """Choose by the settings, by the memory that is free, and by what a pixel takes."""
+        """Choose by the settings, by the memory that is free, and by what a pixel takes.
+
+        Raises:
+            UserError: not even the smallest tile fits.
+        """
         setting, (batch, _, *sides) = self.test_cfg.tile, padded.shape
         if setting not in ("auto", "exact"):
             return Plan(tile=setting)
@@ -240,12 +259,22 @@ class ImageRestorer(BaseModel):
             pixels = STRIP_PIXELS.get(padded.device.type, STRIP_PIXELS["cpu"])
             rows = rows_for(self.generator, tuple(sides), self.window, free / batch, pixels)
         if setting == "exact":
+            if rows is None:
+                text = "the memory seems too small even for strips of one row of windows: trying those"
+                print_log(text, "current", logging.WARNING)
             return Plan(rows=rows or self.window)
         pixel = self.bytes_per_pixel() * max(batch, self.test_cfg.tile_batch)
         memory = free - 4 * 4 * padded.numel() * self.scale**2  # the result itself
         if rows is not None and math.prod(sides) * pixel > memory * SHARE:
             return Plan(rows=rows)
-        return Plan(tile=largest_tile(tuple(sides), self.window, self.test_cfg.tile_pad, pixel, memory))
+        try:
+            plan = Plan(tile=largest_tile(tuple(sides), self.window, self.test_cfg.tile_pad, pixel, memory))
+        except MemoryError as error:
+            raise UserError(f"a picture of {sides[0]}x{sides[1]} px: {error}") from error
+        if plan.tile is not None:
+            text = f"too little memory for the whole picture at once: {plan}, which changes the result"
+            print_log(text, "current", logging.WARNING)
+        return plan
 
     def _smaller(self, plan: Plan, padded: Tensor) -> Plan | None:
         """Return what to try once memory ran out for a plan, None where the settings allow nothing smaller."""
@@ -263,9 +292,9 @@ class ImageRestorer(BaseModel):
         """Estimate what an inference takes for each pixel of its input, beyond the weights.
 
         The largest of two moments counts: in the body, a block holds about 12 maps of ``embed_dim`` numbers; in the
-        upsampler, the last stage holds its input, the convolution's output and the shuffled copy of it. For HAT x4 that
-        says 12.3 kB. Measured on a CPU are 8.6 kB at 256x256 px, where the upsampler runs in strips, and 14.7 kB at
-        128x128, where the allocator's gaps weigh more; ``SHARE`` leaves room for those.
+        upsampler, the last stage holds its input, the convolution's output and the shuffled copy of it. Small pictures
+        take more for each pixel, because of the allocator's gaps, and large ones less, because the upsampler runs in
+        strips; ``SHARE`` leaves room for both.
         """
         body = 12 * self.width
         head = 3 * 64 * self.scale**2

@@ -2,8 +2,9 @@
 
 Official code: none; there a picture that is too large goes through in tiles, and tiles change it: every gate of the
 channel attention (arXiv 2309.05239, section 3.2) averages over what it sees, and depends on all gates before it. Here
-each block runs over all of the maps before the next one does, so that gates see the whole image. Nothing is computed
-twice but a few rows' norms, keys and values, because
+each block runs over all of the maps before the next one does, so that gates see the whole image. No attention and no
+other convolution of a block is computed twice (norms and the first convolution are, and where strips meet some rows of
+the head and of keys and values), because
 
 - a gate needs the mean of its convolution's result, and that convolution is linear: the means of what each of its taps
   sees are enough, so the narrow maps before it are stored and the wide ones after it never are as a whole;
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +32,7 @@ from mm_hat.models.tiling import SHARE
 from mm_hat.models.windows import ShiftedOrder
 
 Rows = tuple[int, int]  # the first row and the one after the last
+Order = Callable[[int, bool], ShiftedOrder]
 
 
 @torch.no_grad()
@@ -75,8 +78,8 @@ def bytes_in_strips(network: HAT, sides: tuple[int, int], rows: int) -> float:
     """Estimate what :func:`restore_in_strips` takes for one image beyond the weights, in float32.
 
     A strip takes about 24 maps of ``embed_dim`` numbers, the allocator's gaps included; in the head it takes three of
-    the enlarged maps, while one map of tokens and the narrow maps are free again. For HAT x4 of 256x256 px in strips of
-    16 and 32 rows on a CPU that says 194 and 264 MB; measured are 219 and 270 MB.
+    the enlarged maps, while one map of tokens and the narrow maps are free again. It is no bound: ``SHARE`` leaves room
+    for what it misses.
     """
     height, width = sides
     channels, block = network.embed_dim, network.layers[0].residual_group.blocks[0]
@@ -135,10 +138,16 @@ def _shallow(network: HAT, normed: Tensor, rows: Rows) -> Tensor:
 def _run_groups(network: HAT, tokens: Tensor, rows: int, step: Callable[[], None]) -> Tensor:
     """Run the groups over maps (B, H, W, C), which are used up, and return the last one's result."""
     work, narrow = torch.empty_like(tokens), None
+    batch, _, width, _ = tokens.shape
+
+    @cache
+    def order(height: int, at_bottom: bool) -> ShiftedOrder:
+        return ShiftedOrder.of_strip(batch, (height, width), network.window_size, tokens.device, at_bottom)
+
     for group in network.layers:
         work.copy_(tokens)
         for block in group.residual_group.blocks:
-            narrow = _hybrid_block(network, block, work, rows, narrow)
+            narrow = _hybrid_block(network, block, work, rows, order, narrow)
             step()
         _overlapping_block(network, group.residual_group.overlap_attn, work, rows)
         step()
@@ -146,7 +155,7 @@ def _run_groups(network: HAT, tokens: Tensor, rows: int, step: Callable[[], None
     return tokens
 
 
-def _hybrid_block(network: HAT, block: HAB, tokens: Tensor, rows: int, narrow: Tensor | None) -> Tensor:
+def _hybrid_block(network: HAT, block: HAB, tokens: Tensor, rows: int, order: Order, narrow: Tensor | None) -> Tensor:
     """Run a hybrid block on maps (B, H, W, C) in place.
 
     Args:
@@ -154,6 +163,7 @@ def _hybrid_block(network: HAT, block: HAB, tokens: Tensor, rows: int, narrow: T
         block: one of its blocks.
         tokens: (B, H, W, C).
         rows: height of a strip.
+        order: gives the order of a shifted strip by its height and whether it is the last one.
         narrow: memory that an earlier call returned, to be used again.
 
     Returns:
@@ -177,11 +187,8 @@ def _hybrid_block(network: HAT, block: HAB, tokens: Tensor, rows: int, narrow: T
         # The last of the shifted strips ends with the map's first rows.
         parts = [(first + shift, min(end + shift, height))] + ([(0, shift)] if end + shift > height else [])
         old = torch.cat([tokens[:, slice(*part)] for part in parts], 1)
-        order = None
-        if block.shifted:
-            size = (end - first, width)
-            order = ShiftedOrder.of_strip(len(tokens), size, network.window_size, tokens.device, end == height)
-        attended = block.attend(block.norm1(old), network.window_index, order, network.shift_masks)
+        shifted = order(end - first, end == height) if block.shifted else None
+        attended = block.attend(block.norm1(old), network.window_index, shifted, network.shift_masks)
         conv = torch.cat([_convolve(widen, _bordered(narrow, part)).permute(0, 2, 3, 1) for part in parts], 1)
         new = block.join(old, attended, conv * gate)
         for part, value in zip(parts, new.split([end - first for first, end in parts], 1), strict=True):

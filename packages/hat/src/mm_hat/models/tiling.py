@@ -238,20 +238,20 @@ def largest_tile(
         window: the network's window.
         overlap: how far tiles look over their edge.
         bytes_per_pixel: what a run takes for each pixel of its input.
-        memory: bytes that are free.
+        memory: bytes that are free; below 0 where not even the result fits.
         share: how much of them may be used.
 
     Raises:
         MemoryError: not even one window and its overlap fit.
     """
-    pixels = memory * share / bytes_per_pixel
+    pixels = max(memory, 0.0) * share / bytes_per_pixel
     if sides[0] * sides[1] <= pixels:
         return None
     tile = (int(math.sqrt(pixels)) - 2 * overlap) // window * window
     if tile < window:
         need = bytes_per_pixel * (window + 2 * overlap) ** 2 / share
         raise MemoryError(
-            f"{memory / 2**20:.0f} MiB are free, the smallest tile ({window} px and an overlap of {overlap} px) needs "
-            f"{need / 2**20:.0f} MiB: lower the overlap or free memory"
+            f"{max(memory, 0.0) / 2**20:.0f} MiB are free beside the result, the smallest tile ({window} px and an "
+            f"overlap of {overlap} px) needs {need / 2**20:.0f} MiB: lower the overlap or free memory"
         )
     return tile

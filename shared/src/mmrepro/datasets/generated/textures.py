@@ -1,8 +1,8 @@
 """Generated pictures for tests, the quickstart and demonstrations: textured shapes before each other, as PNG files.
 
 "Dead leaves" (Lee, Mumford and Huang, IJCV 2001): shapes of random size, each hiding what is behind it, have edges at
-all scales and orientations, as photographs do; stripes and checks give the fine repeated detail that HAT is about. They
-are written as files, for the real data sets to read back, so that nothing of a pipeline is skipped.
+all scales and orientations, as photographs do; stripes and checks give fine repeated detail. They are written as files,
+for the real data sets to read back, so that nothing of a pipeline is skipped.
 """
 
 from __future__ import annotations
