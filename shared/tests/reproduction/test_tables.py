@@ -133,11 +133,11 @@ def test_sizes_and_parity(fake_paper):
 
 def test_benchmarks(fake_paper):
     assert "not run" in tables.benchmarks_markdown("fake")
-    one = {"ours_ms": 1.5, "reference_ms": 3.0, "speed_up": 2.0}
+    one = {"ours_ms": 1.5, "reference_ms": 3000.0, "speed_up": 2000.0}
     measured = {"results": {"attention": one}, "versions": {"torch": "2.15"}, "hardware": "a CPU", "threads": 2}
     fake_paper.write("benchmarks.json", json.dumps({**measured, "date": "2026-01-02T03:04:05"}))
     text = tables.benchmarks_markdown("fake")
-    assert "| attention | 1.5 | 3 | 2.00 × |" in text
+    assert "| attention | 1.5 | 3,000 | 2000.00 × |" in text
     assert "a CPU, 2 threads, torch 2.15, 2026-01-02." in text
 
 

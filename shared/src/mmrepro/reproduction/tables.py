@@ -227,7 +227,7 @@ def _group_table(lines: dict) -> list[str]:
         # Memory comes in pages: less than a MiB counts as one.
         memory = max(1.0, sides[ours]["peak_mib"]) / max(1.0, sides[other]["peak_mib"])
         ratios.setdefault(direction, []).append((faster, memory))
-        milliseconds = [f"{sides[label]['ms']:.3g}" for label in (ours, other)]
+        milliseconds = [_milliseconds(sides[label]["ms"]) for label in (ours, other)]
         mebibytes = [f"{sides[label]['peak_mib']:,.0f}" for label in (ours, other)]
         table.append(_line([what, direction, *milliseconds, f"{faster:.2f} ×", *mebibytes, f"{memory:.2f}"]))
     if len(ratios) > 1:
@@ -238,9 +238,14 @@ def _group_table(lines: dict) -> list[str]:
     return table
 
 
+def _milliseconds(value: float) -> str:
+    """Return three digits, or whole milliseconds with thousands apart where there are more."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
 def _pairs_table(results: dict) -> list[str]:
     lines = [
-        f"| {name} | {one['ours_ms']:.3g} | {one['reference_ms']:.3g} | {one['speed_up']:.2f} × |"
+        f"| {name} | {_milliseconds(one['ours_ms'])} | {_milliseconds(one['reference_ms'])} | {one['speed_up']:.2f} × |"
         for name, one in results.items()
     ]
     return lines and ["| what | ours (ms) | reference (ms) | speed-up |", "| --- | --- | --- | --- |", *lines]
