@@ -88,9 +88,11 @@ def set_with_cp(node: object, value: bool) -> int:
     if not isinstance(node, dict):
         return 0
     found = sum(set_with_cp(child, value) for child in list(node.values()))
-    kind = MODELS.get(node["type"]) if isinstance(node.get("type"), str) else None
+    with MODELS.switch_scope_and_registry(None) as models:  # the scope's, and its ancestors
+        kind = models.get(node["type"]) if isinstance(node.get("type"), str) else None
     classes = inspect.getmro(kind) if kind else ()
-    if any("with_cp" in inspect.signature(one.__init__).parameters for one in classes):
+    # A part whose class its owner names has no type: there the config says whether it takes it.
+    if "with_cp" in node or any("with_cp" in inspect.signature(one.__init__).parameters for one in classes):
         node["with_cp"] = value
         found += 1
     return found
@@ -108,18 +110,19 @@ def test_activation_checkpointing_changes_nothing(root):
         loss.backward()
         results.append([loss.detach(), *(parameter.grad for parameter in model.parameters())])
     for plain, checkpointed in zip(*results, strict=True):
-        torch.testing.assert_close(checkpointed, plain, rtol=1e-6, atol=1e-7)
+        # What several layers read gets its gradients added up in another order.
+        torch.testing.assert_close(checkpointed, plain, rtol=1e-6, atol=1e-5 * plain.abs().max().item())
 
 
 def test_saved_and_loaded_is_the_same_model(root, tmp_path):
     settings = small(root)
-    model, other = build(settings).eval(), build(settings).eval()
+    model, other = build(settings), build(settings)  # in training: some detectors have no losses in evaluation
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     other.load_state_dict(torch.load(tmp_path / "weights.pth", weights_only=True))
     batch = first_batch(settings)
     found = []
     for one in (model, other):
-        torch.manual_seed(0)  # some attention draws at random in evaluation too
+        torch.manual_seed(0)  # dropout, denoising and some attention draw at random
         with torch.no_grad():
             found.append(losses(one, batch))
     assert found[0] == found[1]

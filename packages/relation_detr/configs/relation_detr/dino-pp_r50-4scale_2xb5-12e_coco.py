@@ -1,0 +1,14 @@
+# DINO++: DINO with the position relation, ResNet-50, 12 epochs on COCO: official README of Relation-DETR, which warns
+# that some of these weights are newly trained and may differ from the paper (arXiv 2407.11699).
+# Expected: 50.1 AP on val2017. Official option file: configs/dino_pp/dino_pp_resnet50_800_1333.py.
+# Cost: 10 images per step as for Relation-DETR; GPUs and time not stated.
+#
+#   mim train mmrepro-relation-detr dino-pp_r50-4scale_2xb5-12e_coco.py --launcher pytorch --gpus 2
+_base_ = [
+    "../_base_/models/relation-detr_r50.py",
+    "../_base_/datasets/coco.py",
+    "../_base_/schedules/adamw_12e.py",
+    "../_base_/default_runtime.py",
+]
+
+model = dict(type="DINOPP", bbox_head=dict(loss_cls=dict(type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25)))

@@ -1,0 +1,23 @@
+"""Relation-DETR: object detection with an explicit position relation between boxes (arXiv 2407.11699), for OpenMMLab.
+
+Importing this module registers the paper's models, data sets and metrics in mmdet's registries, serves the operators of
+``mmcv._ext`` where mmcv has none compiled, and puts the safe checkpoint loader behind every door of mmengine.
+"""
+
+try:
+    import mmengine  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "mm_relation_detr needs mmengine and mmdet: pip install onedl-mmengine onedl-mmdetection "
+        '(or install this package with its extra: pip install "./packages/relation_detr[openmmlab]")'
+    ) from error
+
+from mmrepro import safe_loading
+
+safe_loading.install()
+
+import mmrepro.engine.components  # noqa: E402, F401
+from mm_relation_detr import datasets, evaluation, models, optimizers, warm_up  # noqa: E402
+from mm_relation_detr.inferencer import RelationDETRInferencer  # noqa: E402
+
+__all__ = ["RelationDETRInferencer", "datasets", "evaluation", "models", "optimizers", "warm_up"]

@@ -1,0 +1,74 @@
+"""Which label stands for which category: the raw category ids of the official detectors, or 0, 1, 2, ... as in mmdet.
+
+Official detectors (arXiv 2407.11699, xiuqhou/Relation-DETR @ b485955) use the category id of the annotations as the
+label: 91 class scores for COCO, of which 80 can be positive. ``class_rows`` converts the weights of a checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .class_rows import UNUSED
+
+Labels = Literal["raw", "contiguous"]
+
+
+@dataclass(frozen=True)
+class ClassSpace:
+    """The labels of a detector.
+
+    Attributes:
+        names: the class name of every label, ``none`` for a label that no category has; as many as there are class
+            scores.
+        label_of: the label of every category id in use.
+    """
+
+    names: tuple[str, ...]
+    label_of: Mapping[int, int]
+
+    @property
+    def category_of(self) -> dict[int, int]:
+        """The category id of every label in use."""
+        return {label: category for category, label in self.label_of.items()}
+
+
+def class_space(
+    categories: Sequence[Mapping],
+    labels: Labels = "raw",
+    classes: Sequence[str] | None = None,
+    source: str = "the file",
+) -> ClassSpace:
+    """Return the labels of a list of COCO categories.
+
+    Args:
+        categories: ``dict(id=..., name=...)`` of each, as in an annotation file.
+        labels: ``raw`` makes the category id the label; ``contiguous`` counts from 0, in the order of ``classes`` or
+            else of the ids.
+        classes: the names in use; all if None. ``none`` in it is skipped, so that the names of a detector with raw ids
+            may be given.
+        source: what an error calls the list.
+
+    Raises:
+        ValueError: ``labels`` is neither, or ``classes`` has a name twice or one that no category has.
+    """
+    if labels not in ("raw", "contiguous"):
+        raise ValueError(f"labels is 'raw' or 'contiguous', got {labels!r}")
+    id_of = {category["name"]: category["id"] for category in sorted(categories, key=lambda one: one["id"])}
+    used = [name for name in (id_of if classes is None else classes) if name != UNUSED]
+    missing = [name for name in used if name not in id_of]
+    if missing:
+        raise ValueError(
+            f"{source} has no category {', '.join(map(repr, missing[:5]))}: its categories are "
+            f"{', '.join(map(repr, list(id_of)[:10]))}{', ...' if len(id_of) > 10 else ''}. "
+            "Fix: metainfo=dict(classes=(...)) with these names, or leave it out to take them all"
+        )
+    if len(set(used)) < len(used):
+        twice = sorted({name for name in used if used.count(name) > 1})
+        raise ValueError(f"classes has {', '.join(map(repr, twice[:5]))} twice. Fix: name every class once")
+    if labels == "contiguous":
+        return ClassSpace(tuple(used), {id_of[name]: label for label, name in enumerate(used)})
+    name_of = {id_of[name]: name for name in used}
+    rows = max(id_of.values(), default=-1) + 1
+    return ClassSpace(tuple(name_of.get(row, UNUSED) for row in range(rows)), {row: row for row in sorted(name_of)})

@@ -1,0 +1,159 @@
+"""Reading a COCO annotation file: everything that a detector relies on is checked before the first step."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import get_text
+
+_SHOWN = 3
+
+
+class AnnotationError(ValueError):
+    """An annotation file cannot be used; the message names the file, the entries at fault and the fix."""
+
+
+@dataclass(frozen=True)
+class CocoFile:
+    """A checked annotation file.
+
+    Attributes:
+        path: where it was read.
+        images: its images, by ascending id.
+        annotations: the annotations of each image id, in the file's order; without those that have none.
+        categories: its categories, by ascending id.
+    """
+
+    path: str
+    images: list[dict]
+    categories: list[dict]
+    annotations: Mapping[int, list[dict]] = field(repr=False)
+
+
+def read_coco(path: str | Path, backend_args: dict | None = None, pictures: bool = True) -> CocoFile:
+    """Read and check an annotation file; one without annotations (test-dev) is in order.
+
+    Boxes of negative or no size and boxes beyond the image are in order too: data sets have them, and the official
+    code drops or clips them.
+
+    Args:
+        path: the file.
+        backend_args: of mmengine's file backend.
+        pictures: the pictures will be read, so their names and sizes are needed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        AnnotationError: the file is no JSON, or lists are missing or have entries that cannot be used. All are counted,
+            and the first of each kind are named.
+    """
+    try:
+        content = json.loads(get_text(str(path), backend_args=backend_args))
+    except json.JSONDecodeError as error:
+        raise AnnotationError(f"{path} is no JSON ({error}). Fix: download or write it again") from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path} is no text. Fix: give the .json file itself, not an archive of it") from error
+    return checked(content, str(path), pictures)
+
+
+def checked(content: Any, path: str, pictures: bool = True) -> CocoFile:
+    """Check the content of an annotation file; see :func:`read_coco`.
+
+    Raises:
+        AnnotationError: as there.
+    """
+    lists = ("images", "categories")
+    content = {"annotations": [], **content} if isinstance(content, dict) else {}
+    missing = [name for name in (*lists, "annotations") if not _is_list_of_objects(content.get(name))]
+    if missing:
+        raise AnnotationError(
+            f"{path} has no list of objects as {' and '.join(missing)}, so it is no COCO annotation file. "
+            "Fix: give one with images, annotations and categories (results of a detector have none of them)"
+        )
+    annotations = content["annotations"]
+    faults: dict[str, list[str]] = defaultdict(list)
+    for fault, entry in (
+        *_faults_of_categories(content["categories"]),
+        *_faults_of_images(content["images"], pictures),
+        *_faults_of_annotations(annotations, content["images"], content["categories"]),
+    ):
+        faults[fault].append(entry)
+    if faults:
+        listed = (
+            f"{fault} ({len(entries)}: {', '.join(entries[:_SHOWN])}{', ...' if len(entries) > _SHOWN else ''})"
+            for fault, entries in faults.items()
+        )
+        raise AnnotationError(f"{path}: {'; '.join(listed)}. Fix: correct or remove these entries")
+    of_image: dict[int, list[dict]] = defaultdict(list)
+    for annotation in annotations:
+        of_image[annotation["image_id"]].append(annotation)
+    images, categories = (sorted(content[name], key=lambda entry: entry["id"]) for name in lists)
+    return CocoFile(path, images, categories, dict(of_image))
+
+
+def _faults_of_categories(categories: list[dict]) -> Iterator[tuple[str, str]]:
+    ids, names = set(), set()
+    for number, category in enumerate(categories):
+        if not {"id", "name"} <= category.keys():
+            yield "categories without id or name", f"number {number}"
+            continue
+        if not isinstance(category["id"], int) or category["id"] < 0:
+            yield "category ids that are no whole numbers from 0", f"{category['id']!r}"
+        if category["id"] in ids:
+            yield "category ids that occur twice", f"{category['id']}"
+        if category["name"] in names:
+            yield "category names that occur twice", f"{category['name']!r}"
+        ids.add(category["id"])
+        names.add(category["name"])
+
+
+def _faults_of_images(images: list[dict], pictures: bool) -> Iterator[tuple[str, str]]:
+    ids = set()
+    needed = ("id", "file_name", "width", "height") if pictures else ("id",)
+    for number, image in enumerate(images):
+        absent = [key for key in needed if key not in image]
+        if absent:
+            yield f"images without {' and '.join(absent)}", f"number {number}"
+            continue
+        if image["id"] in ids:
+            yield "image ids that occur twice", f"{image['id']}"
+        if pictures and not all(_is_number(image[side]) and image[side] >= 1 for side in ("width", "height")):
+            yield "images whose width or height is no positive number", f"{image['file_name']}"
+        ids.add(image["id"])
+
+
+def _faults_of_annotations(
+    annotations: list[dict], images: list[dict], categories: list[dict]
+) -> Iterator[tuple[str, str]]:
+    known_images = {image.get("id") for image in images}
+    known_categories = {category.get("id") for category in categories}
+    ids = set()
+    for number, annotation in enumerate(annotations):
+        absent = [key for key in ("image_id", "category_id", "bbox") if key not in annotation]
+        name = f"annotation {annotation.get('id', f'number {number}')}"
+        if absent:
+            yield f"annotations without {' and '.join(absent)}", name
+            continue
+        if "id" in annotation and annotation["id"] in ids:
+            yield "annotation ids that occur twice", f"{annotation['id']}"
+        if annotation["image_id"] not in known_images:
+            yield "annotations of an image that is not listed", f"{name} of image {annotation['image_id']}"
+        if annotation["category_id"] not in known_categories:
+            yield "annotations of a category that is not listed", f"{name} of category {annotation['category_id']}"
+        box = annotation["bbox"]
+        if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+            yield "boxes that are not four finite numbers x, y, w, h", f"{name}: {box}"
+        ids.add(annotation.get("id"))
+
+
+def _is_list_of_objects(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

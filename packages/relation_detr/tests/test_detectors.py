@@ -1,0 +1,260 @@
+"""The five detectors, small: gradients, what training and predicting compute, few tokens, no targets, and options."""
+
+import copy
+import math
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from torch import nn
+
+from mm_relation_detr.models import (  # noqa: F401  register
+    dab_deformable_detr_pp,
+    deformable_detr_pp,
+    dino_pp,
+    dn_deformable_detr_pp,
+    relation_detr,
+    relation_head,
+)
+
+KINDS = ("RelationDETR", "DINOPP", "DABDeformableDETRPP", "DNDeformableDETRPP", "DeformableDETRPP")
+DIMS, LEVELS, CLASSES, QUERIES, SIDE = 16, 4, 5, 12, 96
+BOXES = torch.tensor([[10.0, 10.0, 40.0, 50.0], [30.0, 20.0, 90.0, 80.0]])
+
+
+def build(kind="RelationDETR", **changes):
+    torch.manual_seed(0)
+    attention = dict(embed_dims=DIMS, num_heads=4, num_levels=LEVELS)
+    ffn = dict(embed_dims=DIMS, feedforward_channels=32)
+    decoder_layer = dict(
+        self_attn_cfg=dict(embed_dims=DIMS, num_heads=4), cross_attn_cfg=dict(attention), ffn_cfg=dict(ffn)
+    )
+    plain_loss = {} if kind == "RelationDETR" else dict(loss_cls=dict(type="FocalLoss", use_sigmoid=True))
+    settings = dict(
+        type=kind,
+        num_queries=QUERIES,
+        num_feature_levels=LEVELS,
+        backbone=dict(type="ResNet", depth=18, base_channels=4, out_indices=(1, 2, 3), norm_eval=True),
+        neck=dict(
+            type="ChannelMapper",
+            in_channels=[8, 16, 32],
+            kernel_size=1,
+            out_channels=DIMS,
+            act_cfg=None,
+            norm_cfg=dict(type="GN", num_groups=4),
+            num_outs=LEVELS,
+        ),
+        positional_encoding=dict(num_feats=DIMS // 2, normalize=True, offset=-0.5),
+        encoder=dict(num_layers=2, layer_cfg=dict(self_attn_cfg=dict(attention), ffn_cfg=dict(ffn))),
+        decoder=dict(num_layers=3, layer_cfg=decoder_layer, position_relation=dict()),
+        bbox_head=dict(type="RelationDETRHead", num_classes=CLASSES, embed_dims=DIMS, **plain_loss),
+        test_cfg=dict(max_per_img=10),
+    )
+    if kind == "RelationDETR":
+        settings["hybrid_num_queries"] = 20
+    for name, value in changes.items():
+        part, _, key = name.rpartition("__")
+        (settings[part] if part else settings)[key] = value
+    model = MODELS.build(settings)
+    model.init_weights()
+    return model
+
+
+def awake(model):
+    """Give layers that start at zero, and so pass no gradient on, other weights; return the model in training mode."""
+    torch.manual_seed(2)
+    for name, parameter in model.named_parameters():
+        if not parameter.any() or "sampling_offsets" in name:
+            nn.init.normal_(parameter, std=0.1)
+    return model.train()
+
+
+def batch(targets=(2, 1), side=SIDE):
+    torch.manual_seed(1)
+    samples = []
+    for count, narrower in zip(targets, (0, 16), strict=False):
+        shape = (side, side - narrower)
+        sample = DetDataSample(
+            metainfo={"img_shape": shape, "batch_input_shape": (side, side), "scale_factor": (1.0, 1.0)}
+        )
+        sample.gt_instances = InstanceData(bboxes=BOXES[:count] * side / SIDE, labels=torch.tensor([1, 3])[:count])
+        samples.append(sample)
+    return torch.randn(len(samples), 3, side, side), samples
+
+
+def total(losses):
+    return sum(value for name, value in losses.items() if "loss" in name)
+
+
+def backward(model, *inputs):
+    torch.manual_seed(3)  # of the denoising
+    losses = model.loss(*inputs)
+    total(losses).backward()
+    return losses
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_gets_a_gradient(kind):
+    model = awake(build(kind))
+    backward(model, *batch())
+    unused = kind == "DeformableDETRPP"  # of the released one: zero, not none
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any() or (unused and "position_relation" in name), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_targets_every_parameter_still_gets_a_gradient(kind):
+    model = awake(build(kind))
+    losses = backward(model, *batch(targets=(0, 0)))
+    assert all(value.isfinite().all() for value in losses.values())
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fewer_tokens_than_queries_are_all_taken(kind):
+    model = awake(build(kind, num_queries=200))
+    images, samples = batch(side=64)  # 8*8 + 4*4 + 2*2 + 1 = 85 tokens
+    backward(model, images, samples)
+    with torch.no_grad():
+        found = model.eval().predict(images, samples)
+        states = model.forward_transformer(model.extract_feat(images), samples)["hidden_states"]
+    assert len(found[0].pred_instances) == 10
+    assert states.shape[2] == (85 if model.two_stage else 200)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_computed_again_change_nothing(kind):
+    plain = awake(build(kind))
+    again = copy.deepcopy(plain)
+    again.encoder.with_cp = again.decoder.with_cp = True
+    losses = [backward(model, *batch()) for model in (plain, again)]
+    assert losses[0].keys() == losses[1].keys()
+    for name in losses[0]:
+        torch.testing.assert_close(losses[0][name], losses[1][name])
+    for one, other in zip(plain.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bf16_stays_close(kind):
+    model = awake(build(kind))
+    inputs = batch()
+    torch.manual_seed(3)
+    exact = total(model.loss(*inputs))
+    torch.manual_seed(3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = total(model.loss(*inputs))
+    rough.backward()
+    assert rough.item() == pytest.approx(exact.item(), rel=0.05)
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_s_prediction_does_not_depend_on_its_neighbour(kind):
+    model = awake(build(kind)).eval()
+    images, samples = batch()
+    with torch.no_grad():
+        together = model.predict(images, samples)[1].pred_instances
+        alone = model.predict(images[1:], samples[1:])[0].pred_instances
+    torch.testing.assert_close(together.scores, alone.scores)
+    torch.testing.assert_close(together.bboxes, alone.bboxes)
+
+
+def test_predicting_needs_nothing_of_the_hybrid_branch():
+    whole = awake(build()).eval()
+    lean = build(hybrid_num_queries=0).eval()
+    missing = lean.load_state_dict(whole.state_dict(), strict=False)
+    assert not missing.missing_keys
+    assert {key.split(".")[0] for key in missing.unexpected_keys} == {"hybrid_query_embedding", "bbox_head"}
+    assert all("hybrid" in key for key in missing.unexpected_keys)
+    images, samples = batch()
+    with torch.no_grad():
+        found = [model.predict(images, samples)[0].pred_instances.bboxes.clone() for model in (whole, lean)]
+    assert torch.equal(*found)
+
+
+def test_both_passes_sample_values_that_are_projected_once():
+    model, calls = awake(build()), []
+    for layer in model.decoder.layers:
+        layer.cross_attn.value_proj.register_forward_hook(lambda *_: calls.append(1))
+    model.forward_transformer(model.extract_feat(batch()[0]), batch()[1])
+    assert len(calls) == 3
+
+
+def test_the_hybrid_pass_has_neither_relation_nor_denoising():
+    model = awake(build())
+    calls = []
+    model.decoder.position_relation_embedding.register_forward_hook(
+        lambda _module, _inputs, output: calls.append(output.shape)
+    )
+    inputs = model.forward_transformer(model.extract_feat(batch()[0]), batch()[1])
+    noisy = inputs["dn_meta"]["num_denoising_queries"]
+    assert noisy > 0
+    assert calls == [(2, 4, QUERIES + noisy, QUERIES + noisy)] * 2
+    assert inputs["hidden_states"].shape == (3, 2, QUERIES + noisy, DIMS)
+    assert inputs["hybrid"]["hidden_states"].shape == (3, 2, 20, DIMS)
+    assert inputs["hybrid"]["enc_outputs_coord"].shape == (2, 20, 4)
+    assert inputs["enc_outputs_class"].shape == (2, QUERIES, CLASSES)
+
+
+def test_predicting_runs_the_last_class_branch_alone():
+    model, calls = build().eval(), []
+    for number, branch in enumerate(model.bbox_head.cls_branches[:3]):
+        branch.register_forward_hook(lambda *_, number=number: calls.append(number))
+    with torch.no_grad():
+        model.predict(*batch())
+    assert calls == [2]
+
+
+def test_the_relation_of_deformable_detr_is_a_switch():
+    released, used = build("DeformableDETRPP"), build("DeformableDETRPP", use_relation=True)
+    awake(released)
+    used.load_state_dict(released.state_dict())
+    images, samples = batch()
+    calls, states = [], []
+    with torch.no_grad():
+        for model in (released.eval(), used.eval()):
+            model.decoder.position_relation_embedding.register_forward_hook(lambda *_: calls.append(1))
+            states.append(model.forward_transformer(model.extract_feat(images), samples)["hidden_states"])
+    assert len(calls) == 2
+    assert torch.equal(states[0][0], states[1][0])
+    assert not torch.allclose(states[0][1], states[1][1])
+
+
+def test_contents_of_dn_tell_matching_queries_from_denoising_ones():
+    model = build("DNDeformableDETRPP").train()
+    queries, _ = model.pre_decoder(torch.randn(2, 7, DIMS), None, torch.tensor([[1, 7]]))
+    assert not queries.content[..., -1].any()
+    noisy, _, _ = model._with_denoising(queries, batch(targets=(2, 2))[1])
+    assert torch.equal(noisy.content[..., -1] == 1, torch.arange(10 + QUERIES).expand(2, -1) < 10)
+
+
+def test_initial_weights_are_those_of_the_official_code():
+    model = build()
+    layer = model.decoder.layers[0]
+    for linear in (*model.decoder.ref_point_head.layers, *model.decoder.query_scale.layers):
+        assert not linear.bias.any()
+        assert linear.weight.abs().max() <= math.sqrt(6 / sum(linear.weight.shape))
+    for attention in (model.encoder.layers[0].self_attn, layer.cross_attn):
+        assert not attention.sampling_offsets.weight.any()
+        assert not attention.attention_weights.weight.any()
+        directions = attention.sampling_offsets.bias.view(4, LEVELS, 4, 2)
+        torch.testing.assert_close(directions[:, :, 3].abs().amax(-1), torch.full((4, LEVELS), 4.0))
+    # PyTorch's defaults: uniform up to the root of 1 / inputs, the xavier limit would be larger
+    assert model.encoder.memory_fusion[0].weight.abs().max() <= 1 / math.sqrt(3 * DIMS)
+    assert model.decoder.position_relation_embedding.pos_proj[0].weight.abs().max() <= 1 / 8
+    for embedding in (model.query_embedding.weight, model.hybrid_query_embedding.weight, model.level_embed):
+        assert embedding.std().item() == pytest.approx(1, abs=0.2)
+    assert not torch.equal(layer.ffn.layers[1].weight, model.decoder.layers[1].ffn.layers[1].weight)
+    convolution = model.neck.convs[0].conv.weight
+    assert convolution.abs().max() <= math.sqrt(6 / (8 + DIMS))
+
+
+def test_another_number_of_levels_is_refused():
+    with pytest.raises(ValueError, match=r"encoder's deformable attention has num_levels=4, .*num_feature_levels=5"):
+        build(num_feature_levels=5, neck__num_outs=5)

@@ -1,0 +1,128 @@
+"""The metric: labels and categories, no detections, files; the numbers are the parity case `coco_eval`."""
+
+import json
+
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from mm_relation_detr.datasets.coco_file import AnnotationError
+from mm_relation_detr.evaluation.relation_coco_metric import RelationCocoMetric
+
+CATEGORIES = [dict(id=7, name="cat"), dict(id=3, name="dog")]
+TRUTH = {1: [(3, [10, 10, 40, 40]), (7, [60, 60, 30, 30])], 2: [(3, [5, 5, 90, 90])]}
+
+
+@pytest.fixture
+def file(tmp_path):
+    """An annotation file that leaves out areas and crowd flags and counts annotations from 0."""
+    annotations = [
+        dict(image_id=image, category_id=category, bbox=box) for image, ones in TRUTH.items() for category, box in ones
+    ]
+    content = dict(
+        images=[dict(id=image) for image in TRUTH],
+        categories=CATEGORIES,
+        annotations=[dict(one, id=number) for number, one in enumerate(annotations)],
+    )
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def evaluate(metric, label_of, shift=0.0, extra=()):
+    """Give the metric the truth with labels, and detections of image 1 besides."""
+    for image, ones in TRUTH.items():
+        found = [(label_of[category], box, 0.9) for category, box in ones if category in label_of]
+        found += extra if image == 1 else ()
+        boxes = torch.tensor([[x + shift, y, x + w + shift, y + h] for _, (x, y, w, h), _ in found]).reshape(-1, 4)
+        sample = DetDataSample(metainfo=dict(img_id=image, ori_shape=(100, 100)))
+        sample.pred_instances = InstanceData(
+            bboxes=boxes.float(),
+            labels=torch.tensor([label for label, _, _ in found], dtype=torch.long),
+            scores=torch.tensor([score for _, _, score in found]),
+        )
+        metric.process({}, [sample.to_dict()])
+    return metric.evaluate(len(TRUTH))
+
+
+def test_raw_labels_are_category_ids(file):
+    found = evaluate(RelationCocoMetric(file), {3: 3, 7: 7})
+    assert found["coco/bbox_mAP"] == pytest.approx(1)
+    assert list(found) == [
+        *(f"coco/bbox_{name}" for name in ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")),
+        *(f"coco/{name}" for name in ("AR@1", "AR@10", "AR@100", "AR_s@100", "AR_m@100", "AR_l@100")),
+    ]
+
+
+def test_contiguous_labels_follow_the_data_sets_classes(file):
+    for classes, label_of in ((("cat", "dog"), {7: 0, 3: 1}), (("dog", "cat"), {3: 0, 7: 1})):
+        metric = RelationCocoMetric(file, labels="contiguous")
+        metric.dataset_meta = dict(classes=classes)
+        assert evaluate(metric, label_of)["coco/bbox_mAP"] == pytest.approx(1)
+        metric = RelationCocoMetric(file, labels="contiguous")
+        metric.dataset_meta = dict(classes=classes[::-1])
+        assert evaluate(metric, label_of)["coco/bbox_mAP"] < 0.1
+
+
+def test_only_the_classes_of_the_data_set_count(file):
+    metric = RelationCocoMetric(file)
+    metric.dataset_meta = dict(classes=("none", "none", "none", "dog", "none", "none", "none", "none"))
+    assert evaluate(metric, {3: 3})["coco/bbox_mAP"] == pytest.approx(1)
+    assert evaluate(RelationCocoMetric(file), {3: 3})["coco/bbox_mAP"] == pytest.approx(0.5)
+
+
+def test_labels_of_no_category_change_nothing(file):
+    wrong = [(0, [10, 10, 40, 40], 0.99), (5, [60, 60, 30, 30], 0.99), (90, [0, 0, 9, 9], 0.99)]
+    assert evaluate(RelationCocoMetric(file), {3: 3, 7: 7}, extra=wrong)["coco/bbox_mAP"] == pytest.approx(1)
+
+
+def test_numbers_are_not_rounded_and_boxes_are_not_clipped(file):
+    """A box that leaves the image keeps its extent: clipped, this one would fit better."""
+    metric = RelationCocoMetric(file)
+    found = evaluate(metric, {3: 3, 7: 7}, shift=12.0)
+    clipped = RelationCocoMetric(file)
+    for image, ones in TRUTH.items():
+        metric_boxes = torch.tensor([[x + 12.0, y, min(x + w + 12.0, 100), y + h] for _, (x, y, w, h) in ones])
+        sample = DetDataSample(metainfo=dict(img_id=image, ori_shape=(100, 100)))
+        sample.pred_instances = InstanceData(
+            bboxes=metric_boxes, labels=torch.tensor([one for one, _ in ones]), scores=torch.full((len(ones),), 0.9)
+        )
+        clipped.process({}, [sample.to_dict()])
+    assert clipped.evaluate(2)["coco/bbox_mAP"] > found["coco/bbox_mAP"]
+    assert round(found["coco/bbox_mAP"], 3) != found["coco/bbox_mAP"]
+
+
+def test_no_detection_is_zero_not_an_error(file):
+    assert evaluate(RelationCocoMetric(file), {})["coco/bbox_mAP"] == 0
+
+
+def test_every_class_by_option(file):
+    found = evaluate(RelationCocoMetric(file, classwise=True), {3: 3})
+    assert found["coco/bbox_mAP/dog"] == pytest.approx(1)
+    assert found["coco/bbox_mAP/cat"] == 0
+
+
+def test_results_are_written_with_category_ids(file, tmp_path):
+    evaluate(RelationCocoMetric(file, outfile_prefix=str(tmp_path / "out")), {3: 3, 7: 7})
+    written = json.loads((tmp_path / "out.bbox.json").read_text())
+    assert sorted(one["category_id"] for one in written) == [3, 3, 7]
+    assert written[0]["bbox"] == pytest.approx([10, 10, 40, 40])
+
+
+def test_only_writing_gives_no_numbers(file, tmp_path):
+    metric = RelationCocoMetric(file, format_only=True, outfile_prefix=str(tmp_path / "out"))
+    assert evaluate(metric, {3: 3, 7: 7}) == {}
+    assert (tmp_path / "out.bbox.json").is_file()
+
+
+def test_numbers_of_detections_are_three_with_100(file):
+    with pytest.raises(ValueError, match="three numbers with 100"):
+        RelationCocoMetric(file, proposal_nums=(1, 10))
+
+
+def test_a_faulty_file_is_named(tmp_path):
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps([dict(image_id=1)]))
+    with pytest.raises(AnnotationError, match=r"val\.json has no list of objects as images"):
+        RelationCocoMetric(str(path))
