@@ -4,7 +4,7 @@ Importing this needs numpy and nothing heavier; ``testing.distributed``, ``testi
 imported by who uses them.
 """
 
-from .adapters import load_adapter
+from .adapters import SplitAdapter, load_adapter
 from .cases import Case, case_names, check, compare, load_case, load_keys
 from .configs import load_config
 from .data import require_data
@@ -12,6 +12,7 @@ from .tiny import tiny
 
 __all__ = [
     "Case",
+    "SplitAdapter",
     "case_names",
     "check",
     "compare",
