@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from mmdet.registry import MODELS
+from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from mm_relation_detr.backbone_keys import convnext_rules, focalnet_rules, resnet_rules, swin_rules
@@ -173,7 +174,8 @@ def target(state: Mapping[str, Tensor], *, hybrid: bool = True, contiguous: bool
         state: a state dict.
         hybrid, contiguous: see :func:`from_official`.
     """
-    with torch.device("meta"):
+    # whatever scope another library's model has left
+    with torch.device("meta"), DefaultScope.overwrite_default_scope("mmdet"):
         return MODELS.build(infer_config(state, hybrid=hybrid, contiguous=contiguous)["model"])
 
 
