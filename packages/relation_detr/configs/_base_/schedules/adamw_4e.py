@@ -1,18 +1,10 @@
 # 4 epochs of AdamW at 1e-4 for 10 images per step, a tenth from epoch 3 on; warm-up over 1,000 steps, at most the first
 # epoch. The paper says 4 epochs, the official repository has no file for the rest: batch and milestone are those of
 # COCO and our choice.
-train_cfg = dict(type="ResumableEpochLoop", max_epochs=4, val_interval=1)
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
+_base_ = "./adamw_12e.py"
 
-optim_wrapper = dict(
-    type="OptimWrapper",
-    constructor="RelationDETRParamGroups",  # the official groups: backbone at 1e-5, norms and biases without decay, ...
-    optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-4),
-    clip_grad=dict(max_norm=0.1, norm_type=2),
-)
+train_cfg = dict(max_epochs=4)
 param_scheduler = [
     dict(type="FirstEpochLinearLR", start_factor=0.001, by_epoch=True, convert_to_iter_based=True),
     dict(type="MultiStepLR", by_epoch=True, milestones=[3], gamma=0.1),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=10)  # 2 GPUs x 5
