@@ -1,20 +1,31 @@
-"""The parity adapter's part for data and protocol: what is read, resized, optimised and evaluated."""
+"""The parity adapter's part for data and protocol: what is read, resized, optimised and evaluated.
+
+Means, sizes, augmentation, optimiser and schedules are those of the shipped configs; a case replaces what it sets.
+
+Of what is compared, these arrays are not this package's work alone: ``area`` and ``iscrowd`` of ``coco_dataset`` are
+the given ones of the boxes that the data set keeps; its ``aspect_groups_for_train_indices`` are our groups in the
+official order, which is a mistake that the package does not make; ``flip_boxes`` and ``crop_boxes`` of
+``train_transforms`` are mmdet's arithmetic, for mmdet's crop drops boxes earlier than the case; and the first three
+columns of its ``size_table`` are the case's own.
+"""
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
 from mmcv.transforms import Compose
-from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.registry import MODELS, PARAM_SCHEDULERS
 from mmengine.structures import InstanceData
 from PIL import Image
 
@@ -27,12 +38,24 @@ from mm_relation_detr.datasets.torch_resize import resized_size
 from mm_relation_detr.evaluation.macroscopic_correlation import correlations
 from mm_relation_detr.evaluation.relation_coco_metric import RelationCocoMetric
 from mm_relation_detr.models import decoder, encoder, raw_swin, relation_detr, relation_head  # noqa: F401  register
-from mmrepro.testing import load_keys
+from mmrepro.testing import load_config, load_keys
 
 HERE = Path(__file__).resolve().parent
 LONGEST = 1333
 STEPS = (0, 1, 2, 10, 25, 49, 79, 500, 999, 1000, 1001, 1499)  # of an epoch, in the lists of learning rates
-SIZES = {"sizes_800_1333": (800, 1333), "sizes_1200_2000": (1200, 2000)}
+R50 = "relation-detr_r50-4scale_2xb5-12e_coco"
+SIZES = {"sizes_800_1333": R50, "sizes_1200_2000": "relation-detr_focal-l-5scale_2xb5-24e_coco_o365-pre"}
+
+
+@cache
+def shipped(name: str = R50) -> Config:
+    return load_config(HERE.parent / "configs" / "relation_detr" / f"{name}.py")
+
+
+def transform(loader: str, kind: str, config: str = R50, **changes: object) -> dict:
+    """Return a step of a shipped config's pipeline, with a case's changes."""
+    (step,) = (step for step in shipped(config)[loader].dataset.pipeline if step["type"] == kind)
+    return dict(step, **changes, type=f"mmdet.{kind}")
 
 
 def coco_dataset(manifest: dict, state: dict, inputs: dict) -> dict:
@@ -91,20 +114,21 @@ def eval_preprocess(manifest: dict, state: dict, inputs: dict[str, np.ndarray]) 
     """Sizes, pixels and batches of the test's preprocessing."""
     del state
     config = manifest["config"]
-    found = {
-        name: np.array(
-            [resized_size(*map(int, size), *sides, single_precision=True) for size in inputs["original_sizes"]]
+    found = {}
+    for name, of in SIZES.items():
+        step = transform("test_dataloader", "TorchResize", of)
+        sides = min(step["scale"]), max(step["scale"])
+        found[name] = np.array(
+            [resized_size(*map(int, size), *sides, step["single_precision"]) for size in inputs["original_sizes"]]
         )
-        for name, sides in SIZES.items()
-    }
-    normalise = preprocessor(config["mean"], config["std"], config["size_divisible"])
+    normalise = preprocessor()
     for short, long in config["cases"]:
-        resize = Compose([dict(type="mmdet.TorchResize", scale=(long, short), single_precision=True)])
-        results = [resize(dict(img=inputs[f"image_{number}"].transpose(1, 2, 0))) for number in (0, 1)]
+        resize = Compose([transform("test_dataloader", "TorchResize", scale=(long, short))])
+        results = [resize(dict(img=blue_first(inputs[f"image_{number}"]))) for number in (0, 1)]
         pixels = [torch.from_numpy(result["img"].transpose(2, 0, 1).copy()) for result in results]
         name = f"{short}_{long}"
         found[f"resized_image_sizes/{name}"] = np.array([result["img_shape"] for result in results])
-        found[f"uint8_0_{name}"] = pixels[0].numpy()
+        found[f"uint8_0_{name}"] = pixels[0].flip(0).numpy()
         samples = [DetDataSample(metainfo=dict(img_shape=result["img_shape"])) for result in results]
         found[f"batch_{name}"] = normalise(dict(inputs=pixels, data_samples=samples))["inputs"].numpy()
     return found
@@ -115,7 +139,7 @@ def train_transforms(manifest: dict, state: dict, inputs: dict[str, np.ndarray])
     del state
     config = manifest["config"]
     crop = config["crop"]
-    image = inputs["image"].transpose(1, 2, 0)
+    image = blue_first(inputs["image"])
     boxes = HorizontalBoxes(torch.from_numpy(inputs["boxes"].copy()))
     found = {}
     # RandomCrop drops boxes that it leaves no extent at once; the case keeps them to the end.
@@ -124,12 +148,13 @@ def train_transforms(manifest: dict, state: dict, inputs: dict[str, np.ndarray])
     boxes.translate_([-crop["left"], -crop["top"]])
     boxes.clip_((crop["height"], crop["width"]))
     found["crop_boxes"] = boxes.numpy().copy()
-    size = resized_size(crop["height"], crop["width"], config["short_side"], config["max_size"])
-    boxes.rescale_((size[1] / crop["width"], size[0] / crop["height"]))
-    found["resize_boxes"] = boxes.numpy().copy()
+    resize = Compose([dict(type="mmdet.TorchResize", scale=(config["max_size"], config["short_side"]))])
+    cropped = np.zeros((crop["height"], crop["width"], 3), np.uint8)
+    found["resize_boxes"] = resize(dict(img=cropped, gt_bboxes=boxes))["gt_bboxes"].numpy().copy()
 
-    augmentation = dict(
-        type="mmdet.DETRAugmentation",
+    augmentation = transform(
+        "train_dataloader",
+        "DETRAugmentation",
         short_sides=[config["short_side"]],
         longest=config["max_size"],
         first_short_sides=[min(image.shape[:2])],
@@ -151,7 +176,7 @@ def train_transforms(manifest: dict, state: dict, inputs: dict[str, np.ndarray])
     ):
         result = Compose([augmentation])(sample)
     pixels = result["img"].transpose(2, 0, 1)
-    normalise = preprocessor([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 1)
+    normalise = preprocessor(pad_size_divisor=1)
     packed = DetDataSample(metainfo=dict(img_shape=result["img_shape"]))
     batch = normalise(dict(inputs=[torch.from_numpy(pixels.copy())], data_samples=[packed]))
     rows = []
@@ -159,7 +184,7 @@ def train_transforms(manifest: dict, state: dict, inputs: dict[str, np.ndarray])
         limit = LONGEST if short > 0 else None
         rows.append((height, width, short, *resized_size(height, width, abs(short), limit)))
     return found | {
-        "resize_image": pixels,
+        "resize_image": pixels[::-1],
         "final_image": batch["inputs"][0].numpy(),
         "final_boxes": result["gt_bboxes"].numpy(),
         "final_labels": result["gt_bboxes_labels"],
@@ -182,16 +207,18 @@ def mc_metric(manifest: dict, state: dict, inputs: dict[str, np.ndarray]) -> dic
 
 
 def optimizer(manifest: dict, state: dict, inputs: dict) -> dict:
-    """Build the optimiser of each network by a config, and step the schedules."""
+    """Build the shipped config's optimiser of each network, and step its schedules."""
     del manifest, state, inputs
-    found = {}
+    settings, found = shipped(), {}
     for name in ("relation_detr_r50", "relation_detr_swin_l"):
         state = load_keys(HERE / "parity" / f"keys_{name}.json")[name]["state_dict"]
         order = list(state)
         model = target({key: torch.empty(shape, device="meta") for key, shape in state.items()})
         names = official_names(name for name, _ in model.named_parameters())
         name_of = {parameter: names[key] for key, parameter in model.named_parameters()}
-        for number, group in enumerate(build_optim_wrapper(model, OPTIMISER).optimizer.param_groups):
+        groups = build_optim_wrapper(model, copy.deepcopy(settings.optim_wrapper)).optimizer.param_groups
+        rates = sorted({group["lr"] for group in groups}, reverse=True)  # of the network, of its backbone
+        for number, group in enumerate(groups):
             found |= {
                 f"param_groups/{name}/{number}/{key}": value
                 for key, value in dict(
@@ -202,27 +229,18 @@ def optimizer(manifest: dict, state: dict, inputs: dict) -> dict:
                     names=sorted((name_of[parameter] for parameter in group["params"]), key=order.index),
                 ).items()
             }
-    for iterations, epochs, milestones in ((50, 12, [10]), (1500, 2, [1])):
-        rates = learning_rates(iterations, epochs, milestones)
-        found[f"lr_trace/iters{iterations}_epochs{epochs}_milestones{milestones}"] = np.array(rates)
+    warming, stepping = settings.param_scheduler
+    for iterations, epochs, milestones in ((50, settings.train_cfg.max_epochs, stepping.milestones), (1500, 2, [1])):
+        schedules = [dict(warming), dict(stepping, milestones=milestones)]
+        found[f"lr_trace/iters{iterations}_epochs{epochs}_milestones{milestones}"] = np.array(
+            learning_rates(schedules, rates, iterations, epochs)
+        )
     return found
 
 
-OPTIMISER = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-4, weight_decay=1e-4),
-    constructor="RelationDETRParamGroups",
-)
-
-
-def learning_rates(iterations: int, epochs: int, milestones: list[int]) -> list[tuple[float, ...]]:
-    """Step a run's schedules as mmengine's hook does: epoch, iteration, learning rate of two groups."""
-    parameters = [dict(params=[torch.nn.Parameter(torch.zeros(1))], lr=rate) for rate in (1e-4, 1e-5)]
-    adamw = torch.optim.AdamW(parameters, lr=1e-4)
-    schedules = [
-        dict(type="FirstEpochLinearLR", start_factor=0.001, by_epoch=True, convert_to_iter_based=True),
-        dict(type="MultiStepLR", gamma=0.1, milestones=milestones, by_epoch=True),
-    ]
+def learning_rates(schedules: list[dict], rates: list[float], iterations: int, epochs: int) -> list[tuple[float, ...]]:
+    """Step a run's schedules as mmengine's hook does: epoch, iteration, learning rate of each group."""
+    adamw = torch.optim.AdamW([dict(params=[torch.nn.Parameter(torch.zeros(1))], lr=rate) for rate in rates])
     built = [
         PARAM_SCHEDULERS.build(one, default_args=dict(optimizer=adamw, epoch_length=iterations)) for one in schedules
     ]
@@ -237,8 +255,11 @@ def learning_rates(iterations: int, epochs: int, milestones: list[int]) -> list[
     return found
 
 
-def preprocessor(mean: list[float], std: list[float], divisor: int) -> DetDataPreprocessor:
-    """Return mmdet's, for means and deviations of colours between 0 and 1."""
-    return DetDataPreprocessor(
-        mean=[255 * value for value in mean], std=[255 * value for value in std], pad_size_divisor=divisor
-    )
+def preprocessor(**changes: object) -> torch.nn.Module:
+    """Return the shipped config's."""
+    return MODELS.build(dict(shipped().model.data_preprocessor, **changes))
+
+
+def blue_first(image: np.ndarray) -> np.ndarray:
+    """Return an RGB picture (3, H, W) as mmcv loads it."""
+    return np.ascontiguousarray(image[::-1].transpose(1, 2, 0))

@@ -1,4 +1,9 @@
-"""The stored cases of denoising, of matching and losses, of a training step and of what comes out of a model."""
+"""The stored cases of denoising, of matching and losses, of a training step and of what comes out of a model.
+
+Two things are not the package's own path: ``match_hybrid_last`` of ``criterion`` comes from the assigner for targets
+that are listed several times, and is compared with the hybrid branch's matching, which lists them once; and in
+``train_step`` the contents of the given denoising queries are looked up here.
+"""
 
 from __future__ import annotations
 

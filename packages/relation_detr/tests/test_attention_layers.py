@@ -5,7 +5,7 @@ import torch
 from mmcv.cnn.bricks.transformer import MultiheadAttention
 from torch.nn import functional as F
 
-from mm_relation_detr.models.attention_layers import BiasedSelfAttention, SharedValueAttention
+from mm_relation_detr.models.attention_layers import BiasedSelfAttention, RelationDecoderLayer, SharedValueAttention
 from mmrepro.ops import MultiScaleDeformableAttention
 
 DIMS, HEADS, QUERIES = 16, 4, 7
@@ -59,3 +59,21 @@ def test_values_projected_before_are_attended_to_as_they_are():
     assert not projected[mask].any()
     assert torch.equal(ours.attend(query, value, boxes, SHAPES, STARTS, mask), expected)
     assert torch.equal(ours.attend(query, projected, boxes, SHAPES, STARTS), expected)
+
+
+def test_dropout_of_another_model_is_not_taken_over(monkeypatch):
+    """mmcv writes the dropout that it is given into the default of all attentions."""
+    (shared,) = (one for one in MultiheadAttention.__init__.__defaults__ if isinstance(one, dict))
+    monkeypatch.setitem(shared, "drop_prob", shared["drop_prob"])  # restored afterwards
+    with pytest.warns(DeprecationWarning, match="dropout"):
+        MultiheadAttention(DIMS, HEADS, dropout=0.3)
+    assert shared["drop_prob"] == 0.3
+    layer = RelationDecoderLayer(
+        self_attn_cfg=dict(embed_dims=DIMS, num_heads=HEADS),
+        cross_attn_cfg=dict(embed_dims=DIMS, num_heads=HEADS),
+        ffn_cfg=dict(embed_dims=DIMS, feedforward_channels=32),
+    )
+    assert layer.self_attn.attn.dropout == 0
+    rates = [module.p for module in layer.modules() if isinstance(module, torch.nn.Dropout)]
+    assert rates
+    assert not any(rates)

@@ -50,6 +50,19 @@ def test_a_class_twice_is_refused():
         class_space(CATEGORIES, classes=("dog", "dog"))
 
 
+@pytest.mark.parametrize("labels", ["raw", "contiguous"])
+def test_a_category_called_like_an_unused_id_is_refused(labels):
+    with pytest.raises(ValueError, match=r"train\.json calls category 0 'none'.*Fix: rename"):
+        class_space([dict(id=0, name="none"), dict(id=1, name="x")], labels, source="train.json")
+
+
+def test_raw_ids_that_are_no_labels_are_refused():
+    categories = [dict(id=10_000_000, name="cat")]
+    with pytest.raises(ValueError, match=r"train\.json has category ids up to 10000000.*Fix: labels='contiguous'"):
+        class_space(categories, source="train.json")
+    assert class_space(categories, "contiguous").names == ("cat",)
+
+
 def test_other_labels_are_refused():
     with pytest.raises(ValueError, match="'raw' or 'contiguous', got 'dense'"):
         class_space(CATEGORIES, "dense")

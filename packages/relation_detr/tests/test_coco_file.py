@@ -40,6 +40,19 @@ def test_a_file_without_annotations_is_in_order():
     assert checked(given, "test-dev.json").annotations == {}
 
 
+def test_an_area_or_crowd_flag_of_null_is_left_out():
+    file = checked(content(annotations=annotation(area=None, iscrowd=None)), "a.json")
+    assert file.annotations == {4: annotation()}
+
+
+@pytest.mark.parametrize(("used", "kept"), [([0], 0), ([2], 2), ([], 2)])
+def test_of_categories_with_one_name_the_one_in_use_counts(used, kept):
+    categories = [dict(id=0, name="cells", supercategory="none"), dict(id=2, name="cells", supercategory="cells")]
+    annotations = [dict(id=number, image_id=4, category_id=number, bbox=[0, 0, 2, 2]) for number in used]
+    file = checked(content(categories=categories, annotations=annotations), "a.json")
+    assert [category["id"] for category in file.categories] == [kept]
+
+
 @pytest.mark.parametrize("box", [[0, 0, 0, 2], [5, 5, -3, 2], [-9, -9, 50, 50]])
 def test_boxes_that_the_reader_drops_or_clips_are_in_order(box):
     assert checked(content(annotations=annotation(bbox=box)), "a.json").annotations[4]
@@ -63,6 +76,16 @@ def test_boxes_that_the_reader_drops_or_clips_are_in_order(box):
         (dict(categories=content()["categories"] * 2), r"category ids that occur twice \(2: 3, 1\)"),
         (dict(categories=[dict(id=3, name="owl"), dict(id=1, name="owl")]), r"names that occur twice \(1: 'owl'\)"),
         (dict(categories=[dict(id="3", name="owl")]), "no whole numbers from 0"),
+        (dict(categories=[dict(id=3, name=None)]), r"names that are no text \(1: None of id 3\)"),
+        (dict(images=[dict(id=[4], file_name="b.png", width=8, height=6)]), r"nor texts \(1: \[4\]\)"),
+        (
+            dict(images=[dict(id=one, file_name="b.png", width=8, height=6) for one in (4, "5")]),
+            r"texts beside others that are numbers \(1: '5'\)",
+        ),
+        (dict(images=[dict(id=4, file_name=5, width=8, height=6)]), r"file_name is no text \(1: image 4\)"),
+        (dict(annotations=annotation(image_id=[4])), r"whose image_id is neither .* \(1: number 0\)"),
+        (dict(annotations=annotation(category_id={})), r"whose category_id is neither .* \(1: number 0\)"),
+        (dict(annotations=annotation(area="9")), r"area or iscrowd is no number \(1: annotation 1\)"),
         (dict(images={}), "no list of objects as images, so it is no COCO annotation file"),
         (dict(categories=["owl"]), "no list of objects as categories"),
         (dict(annotations=None), "no list of objects as annotations"),
@@ -84,7 +107,7 @@ def test_results_of_a_detector_are_no_annotations():
         checked([dict(image_id=1)], "results.json")
 
 
-@pytest.mark.parametrize(("written", "said"), [(b"{", "no JSON"), (b"\xff\xfe\x00", "no text")])
+@pytest.mark.parametrize(("written", "said"), [(b"{", "no JSON"), (b"", "no JSON"), (b"\xff\xfe\x00", "no text")])
 def test_what_is_no_json_is_refused(tmp_path, written, said):
     path = tmp_path / "a.json"
     path.write_bytes(written)

@@ -14,16 +14,16 @@ SHAPES = torch.tensor([[6, 5], [3, 2]])
 TOKENS = 36
 
 
-def build(kind=RelationTransformerDecoder, **options):
+def build(kind=RelationTransformerDecoder, layers=LAYERS, **options):
     torch.manual_seed(0)
     layer = dict(
         self_attn_cfg=dict(embed_dims=DIMS, num_heads=HEADS),
         cross_attn_cfg=dict(embed_dims=DIMS, num_heads=HEADS, num_levels=2),
         ffn_cfg=dict(embed_dims=DIMS, feedforward_channels=32),
     )
-    decoder = kind(LAYERS, layer, **{"position_relation": {}, **options})
+    decoder = kind(layers, layer, **{"position_relation": {}, **options})
     decoder.init_weights()
-    decoder.box_heads = nn.ModuleList(nn.Linear(DIMS, 4) for _ in range(LAYERS))
+    decoder.box_heads = nn.ModuleList(nn.Linear(DIMS, 4) for _ in range(layers))
     return decoder
 
 
@@ -92,12 +92,27 @@ def test_without_the_relation_a_pass_is_the_one_that_skips_it(options):
     assert not torch.equal(skipped[0], run(plain)[0])
 
 
-def test_an_unused_relation_has_a_gradient_of_zero():
+def test_an_unused_relation_stays_as_it_is():
     decoder = build(use_relation=False).train()
+    relation = decoder.position_relation_embedding
+    before = copy.deepcopy(relation.state_dict())
+    optimiser = torch.optim.AdamW(decoder.parameters(), lr=0.1, weight_decay=0.5)
     states, boxes = run(decoder)
     (states.sum() + boxes.sum()).backward()
-    for parameter in decoder.position_relation_embedding.parameters():
-        assert torch.equal(parameter.grad, torch.zeros_like(parameter))
+    optimiser.step()
+    assert all(torch.equal(value, before[name]) for name, value in relation.state_dict().items())
+    # none that distributed training would wait for
+    assert not [name for name, one in decoder.named_parameters() if one.requires_grad and one.grad is None]
+    assert all(parameter.requires_grad for parameter in build().position_relation_embedding.parameters())
+
+
+def test_one_layer_holds_nothing_that_distributed_training_would_wait_for():
+    decoder = build(layers=1).train()
+    states, boxes = run(decoder)
+    (states.sum() + boxes.sum()).backward()
+    frozen = {name.split(".")[0] for name, one in decoder.named_parameters() if not one.requires_grad}
+    assert frozen == {"position_relation_embedding", "query_scale"}
+    assert not [name for name, one in decoder.named_parameters() if one.requires_grad and one.grad is None]
 
 
 def test_values_projected_before_give_the_same():

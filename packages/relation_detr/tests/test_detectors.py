@@ -99,10 +99,12 @@ def backward(model, *inputs):
 def test_every_parameter_gets_a_gradient(kind):
     model = awake(build(kind))
     backward(model, *batch())
-    unused = kind == "DeformableDETRPP"  # of the released one: zero, not none
+    without = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    # the released model does not use its relation
+    assert len(without) == (2 if kind == "DeformableDETRPP" else 0)
+    assert all("position_relation" in name for name in without)
     for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.any() or (unused and "position_relation" in name), name
+        assert name in without or parameter.grad.any(), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,8 +113,8 @@ def test_without_targets_every_parameter_still_gets_a_gradient(kind):
     losses = backward(model, *batch(targets=(0, 0)))
     assert all(value.isfinite().all() for value in losses.values())
     for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+        assert parameter.grad is None or parameter.grad.isfinite().all(), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -151,7 +153,7 @@ def test_bf16_stays_close(kind):
         rough = total(model.loss(*inputs))
     rough.backward()
     assert rough.item() == pytest.approx(exact.item(), rel=0.05)
-    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.requires_grad)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -234,12 +236,28 @@ def test_contents_of_dn_tell_matching_queries_from_denoising_ones():
     assert torch.equal(noisy.content[..., -1] == 1, torch.arange(10 + QUERIES).expand(2, -1) < 10)
 
 
+def is_xavier(weight):
+    """Return whether the largest value is at the limit of the distribution; that of PyTorch's defaults is another."""
+    area = math.prod(weight.shape[2:])
+    bound = math.sqrt(6 / ((weight.shape[0] + weight.shape[1]) * area))
+    return 0.9 * bound < weight.abs().max() <= bound
+
+
 def test_initial_weights_are_those_of_the_official_code():
     model = build()
     layer = model.decoder.layers[0]
     for linear in (*model.decoder.ref_point_head.layers, *model.decoder.query_scale.layers):
         assert not linear.bias.any()
-        assert linear.weight.abs().max() <= math.sqrt(6 / sum(linear.weight.shape))
+        assert is_xavier(linear.weight)
+    for encoder_layer in model.encoder.layers:
+        attention, ffn = encoder_layer.self_attn, encoder_layer.ffn
+        parts = attention.value_proj, attention.output_proj, ffn.layers[0][0], ffn.layers[1]
+        assert all(is_xavier(part.weight) for part in parts)
+    for decoder_layer in model.decoder.layers:
+        own, cross, ffn = decoder_layer.self_attn.attn, decoder_layer.cross_attn, decoder_layer.ffn
+        parts = own.out_proj, cross.value_proj, cross.output_proj, ffn.layers[0][0], ffn.layers[1]
+        assert all(is_xavier(weight) for weight in (own.in_proj_weight, *(part.weight for part in parts)))
+    assert is_xavier(model.memory_trans_fc.weight)
     for attention in (model.encoder.layers[0].self_attn, layer.cross_attn):
         assert not attention.sampling_offsets.weight.any()
         assert not attention.attention_weights.weight.any()
@@ -251,8 +269,62 @@ def test_initial_weights_are_those_of_the_official_code():
     for embedding in (model.query_embedding.weight, model.hybrid_query_embedding.weight, model.level_embed):
         assert embedding.std().item() == pytest.approx(1, abs=0.2)
     assert not torch.equal(layer.ffn.layers[1].weight, model.decoder.layers[1].ffn.layers[1].weight)
-    convolution = model.neck.convs[0].conv.weight
-    assert convolution.abs().max() <= math.sqrt(6 / (8 + DIMS))
+    assert all(is_xavier(conv.conv.weight) for conv in (*model.neck.convs, *model.neck.extra_convs))
+
+
+class RawPrediction(nn.Module):
+    """Logits and boxes of the last layer for images of one size without padding."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        size = tuple(images.shape[-2:])
+        samples = [DetDataSample(metainfo={"img_shape": size, "batch_input_shape": size}) for _ in images]
+        logits, boxes = self.model(images, samples, mode="tensor")
+        return logits[-1], boxes[-1]
+
+
+@pytest.mark.parametrize("kind", ["RelationDETR", "DeformableDETRPP"])
+@pytest.mark.filterwarnings("ignore")  # of the exporter about itself and about sizes that become constants
+def test_a_raw_prediction_runs_in_onnxruntime(tmp_path, kind):
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    raw = RawPrediction(awake(build(kind))).eval()  # the exporter gives the wrapper's mode back to all
+    file = tmp_path / "detector.onnx"
+    names = {"input_names": ["images"], "output_names": ["logits", "boxes"]}
+    torch.manual_seed(4)
+    torch.onnx.export(raw, (torch.randn(2, 3, SIDE, SIDE),), str(file), opset_version=16, dynamo=False, **names)
+    assert not {node.domain for node in onnx.load(file).graph.node} - {"", "ai.onnx"}  # no operators of ours
+    images = torch.randn(2, 3, SIDE, SIDE)  # others than those exported with
+    with torch.no_grad():
+        expected = raw(images)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"images": images.numpy()})
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(torch.from_numpy(one), other, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("maps", [3, 5])
+def test_a_neck_with_another_number_of_maps_is_refused(maps):
+    model = build(neck__num_outs=maps)
+    with pytest.raises(ValueError, match=rf"neck gives {maps} maps, .*num_feature_levels=4: set the neck's num_outs"):
+        model.loss(*batch())
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        ("RelationDETR", dict(bbox_head__hybrid_repeat=3), "bbox_head has hybrid_repeat, .* to the detector"),
+        ("RelationDETR", dict(bbox_head__hybrid=False), "bbox_head has hybrid, .*give hybrid_num_queries"),
+        ("DeformableDETRPP", dict(decoder__use_relation=True), "decoder has use_relation, .* to the detector"),
+        ("DeformableDETRPP", dict(dn_cfg=dict(group_cfg={})), "DeformableDETRPP has no denoising: leave dn_cfg out"),
+        ("DABDeformableDETRPP", dict(dn_cfg=dict(label_noise_scale=0.5)), "DABDeformableDETRPP has no denoising"),
+    ],
+)
+def test_a_setting_that_would_not_be_read_is_refused(kind, changes, message):
+    with pytest.raises(ValueError, match=message):
+        build(kind, **changes)
 
 
 def test_another_number_of_levels_is_refused():

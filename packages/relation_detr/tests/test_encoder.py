@@ -47,6 +47,19 @@ def test_fusion_is_the_perceptron_of_all_outputs(inputs):
     torch.testing.assert_close(memory, encoder.memory_fusion(torch.cat(outputs, -1)))
 
 
+def test_the_fusion_in_bf16_is_as_exact_as_one_product(inputs):
+    encoder, outputs, found = build(), [inputs["query"]], []
+    for layer in encoder.layers:
+        layer.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    encoder.memory_fusion[1].register_forward_hook(lambda _module, inputs, _output: found.append(inputs[0]))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        encoder(**inputs)
+        found.append(encoder.memory_fusion[0](torch.cat(outputs, -1)))
+    exact = encoder.memory_fusion[0].double()(torch.cat(outputs, -1).double())
+    ours, official = ((one - exact).norm() for one in found)
+    assert ours <= 1.1 * official
+
+
 def test_nothing_as_wide_as_all_outputs_exists(inputs):
     class Widest(TorchDispatchMode):
         width = 0

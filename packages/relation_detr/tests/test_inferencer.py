@@ -2,6 +2,8 @@
 
 import copy
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -71,6 +73,52 @@ def test_drawings_and_tables_are_written(inferencer, pictures, tmp_path):
     assert set(json.loads(first.read_text())) == {"labels", "scores", "bboxes"}
 
 
+def test_drawings_of_arrays_and_of_files_have_the_same_colours(inferencer, tmp_path):
+    red = np.zeros((64, 64, 3), np.uint8)
+    red[..., 2] = 255  # blue first
+    Image.fromarray(red[..., ::-1]).save(tmp_path / "red.png")
+    drawn = inferencer([red, tmp_path / "red.png"], return_vis=True, pred_score_thr=1.1)["visualization"]
+    assert [one[5, 5].tolist() for one in drawn] == [[255, 0, 0]] * 2
+    inferencer(red, out_dir=tmp_path / "out", pred_score_thr=1.1)
+    (file,) = (tmp_path / "out" / "vis").iterdir()
+    assert Image.open(file).getpixel((5, 5)) == (255, 0, 0)
+
+
+def test_tables_of_arrays_are_named_as_their_drawings(inferencer, tmp_path):
+    inferencer([np.zeros((40, 50, 3), np.uint8)] * 2, out_dir=tmp_path, no_save_pred=False)
+    drawings, tables = (sorted(file.stem for file in (tmp_path / name).iterdir()) for name in ("vis", "preds"))
+    assert drawings == tables
+    assert len(tables) == 2
+
+
+def test_a_folder_gives_pictures_of_every_case_and_no_hidden_ones(inferencer, pictures, tmp_path):
+    one = sorted(pictures.iterdir())[0]
+    for name in ("B.PNG", "a.png", "._a.png", "notes.txt"):
+        shutil.copy(one, tmp_path / name)
+    inferencer(tmp_path, out_dir=tmp_path / "out")
+    assert sorted(file.stem for file in (tmp_path / "out" / "vis").iterdir()) == ["B", "a"]
+
+
+@pytest.mark.parametrize(("mode", "name"), [("L", "a.pgm"), ("CMYK", "a.jpg"), ("RGBA", "a.png"), ("I;16", "b.png")])
+def test_every_kind_of_picture_is_seen_and_drawn(inferencer, tmp_path, mode, name):
+    if mode == "I;16":
+        Image.fromarray(np.full((40, 50), 30_000, np.uint16)).save(tmp_path / name)
+    else:
+        Image.new("RGB", (50, 40), "orange").convert(mode).save(tmp_path / name)
+    (found,) = inferencer(tmp_path / name, out_dir=tmp_path / "out")["predictions"]
+    assert found["scores"]
+    (drawing,) = (tmp_path / "out" / "vis").iterdir()
+    assert Image.open(drawing).size == (50, 40)
+    assert drawing.name == (name if name.endswith("jpg") else f"{name[0]}.png")
+
+
+def test_several_pictures_in_a_batch_are_found_as_alone(inferencer, pictures):
+    same = [sorted(pictures.iterdir())[0]] * 3  # others would be padded, which the network sees
+    alone, together = (inferencer(same, batch_size=size)["predictions"] for size in (1, 2))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one["scores"], other["scores"], rtol=1e-4)
+
+
 def test_a_turned_photograph_is_seen_upright(inferencer, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: viewers rotate by 90 degrees
@@ -87,11 +135,24 @@ def test_official_files_load_as_they_are(inferencer, files, pictures, tmp_path):
     assert found == expected
 
 
+def test_the_relation_in_mmdets_dino_is_drawn_too(pictures, tmp_path):
+    config = small("dino-4scale_r50_relation_8xb2-12e_coco")
+    other = RelationDETRInferencer(config, weights_of(config, tmp_path / "weights.pth"), device="cpu")
+    explained = other.explain(sorted(pictures.iterdir())[0], tmp_path / "drawn", threshold=0)
+    assert len(explained.files) == 4
+    trace = explained.trace
+    assert len(trace.boxes) == config.model.decoder.num_layers == len(trace.relations) + 1
+    height, width = Image.open(sorted(pictures.iterdir())[0]).size[::-1]
+    shown = trace.boxes[-1].clip(0, (width, height, width, height))  # mmdet clips
+    away = np.abs(np.array(explained.prediction["bboxes"])[:, None] - shown).max(-1)  # (detections, N)
+    assert away.min(1).max() < 1e-2
+
+
 def test_how_a_picture_was_seen_is_drawn(inferencer, pictures, tmp_path):
     one = sorted(pictures.iterdir())[0]
     explained = inferencer.explain(one, tmp_path, threshold=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in explained.files)
-    assert [path.stem.rsplit("_")[-1] for path in explained.files] == ["relations", "heads", "refinement"]
+    assert [path.stem.rsplit("_")[-1] for path in explained.files] == ["detections", "relations", "heads", "refinement"]
     trace = explained.trace
     layers, queries = trace.boxes.shape[:2]
     assert trace.relations.shape == (layers - 1, 8, queries, queries)
@@ -103,9 +164,10 @@ def test_how_a_picture_was_seen_is_drawn(inferencer, pictures, tmp_path):
 
 def test_a_model_that_uses_no_relation_is_drawn_without(pictures, tmp_path):
     config = small("deformable-detr-pp_r50-4scale_2xb5-12e_coco")
+    config.model.use_relation = False  # as released
     other = RelationDETRInferencer(config, weights_of(config, tmp_path / "weights.pth"), device="cpu")
     explained = other.explain(sorted(pictures.iterdir())[0], tmp_path / "drawn")
-    assert [path.name[-14:] for path in explained.files] == ["refinement.png"]
+    assert [path.stem.rsplit("_")[-1] for path in explained.files] == ["detections", "refinement"]
 
 
 def test_class_names_come_from_the_file_the_config_or_coco(files, tmp_path):
@@ -116,9 +178,16 @@ def test_class_names_come_from_the_file_the_config_or_coco(files, tmp_path):
     assert len(named) == config.model.bbox_head.num_classes
     given = RelationDETRInferencer(config, files, device="cpu", classes=("a", "b"))
     assert given.model.dataset_meta["classes"][:2] == ("a", "b")
+    with pytest.raises(UserError, match="classes='cat' is one text"):
+        RelationDETRInferencer(config, files, device="cpu", classes="cat")
     with pytest.raises(UserError, match="there are 20 class names and 8 class scores"):
         RelationDETRInferencer(config, files, device="cpu", classes=("a",) * 20)
     assert coco_names(91)[1] == "person"
+    for dataset, second in (("RelationCocoDataset", "person"), ("SADet100kDataset", "class 1")):
+        config.model.bbox_head.num_classes = 91
+        config.test_dataloader.dataset.type = dataset
+        found = RelationDETRInferencer(config, weights_of(config, tmp_path / "of_91.pth"), device="cpu")
+        assert found.model.dataset_meta["classes"][1] == second
     assert coco_names(91)[90] == "toothbrush"
     assert coco_names(91)[12] == "none"
     assert coco_names(80)[0] == "person"
@@ -146,5 +215,56 @@ def test_bad_input_is_named(inferencer, pictures, tmp_path):
     for array in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(UserError, match=r"an array must be \(H, W, 3\) in uint8"):
             inferencer(array)
-    with pytest.raises(IndexError, match="no query 99"):
-        inferencer.explain(sorted(pictures.iterdir())[0], tmp_path, query=99)
+    one = sorted(pictures.iterdir())[0]
+    damaged = tmp_path / "damaged.png"
+    content = one.read_bytes()
+    damaged.write_bytes(content[:50] + bytes(200) + content[-30:])
+    (tmp_path / "notes.txt").write_text("no picture")
+    for path in (damaged, tmp_path / "notes.txt"):
+        with pytest.raises(UserError, match=rf"{path.name} cannot be read: damaged, or no picture. Fix:"):
+            inferencer(path)
+    for nothing, name in ((None, "NoneType"), (torch.zeros(2, 3), "Tensor"), (b"abc", "int")):
+        with pytest.raises(UserError, match=f"{name} is no picture. Fix: give a file, a folder or an array"):
+            inferencer(nothing)
+    with pytest.raises(UserError, match="batch_size=0"):
+        inferencer(one, batch_size=0)
+    with pytest.raises(UserError, match="these are 2 pictures"):
+        inferencer.explain([one, one], tmp_path)
+    for wrong, message in ((dict(query=99), "no query 99"), (dict(layer=0), "layer 0 has no relation bias")):
+        with pytest.raises(IndexError, match=message):
+            inferencer.explain(one, tmp_path / "explained", **wrong)
+    assert not (tmp_path / "explained").exists()
+
+
+def test_results_that_would_replace_one_another_are_refused(inferencer, pictures, tmp_path):
+    one = sorted(pictures.iterdir())[0]
+    other = tmp_path / "other" / f"{one.stem}.jpg"
+    other.parent.mkdir()
+    Image.open(one).convert("RGB").save(other)
+    assert len(inferencer([one, other])["predictions"]) == 2
+    with pytest.raises(UserError, match=rf"{one.name} and .*{other.name} would be written under one name"):
+        inferencer([one, other], out_dir=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_configs_of_others_are_refused(files, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nor a config of relation_detr\. Did you mean: relation"):
+        RelationDETRInferencer("relation-detr_r50-4scale_2xb5-12e_coc", files)
+    other = tmp_path / "other.py"
+    other.write_text("custom_imports = dict(imports=['mm_unheard_of'], allow_failed_imports=False)\n")
+    with pytest.raises(UserError, match=r"other\.py is not for this package.*mmrepro list relation_detr"):
+        RelationDETRInferencer(other, files)
+    text = shutil.copy(other, tmp_path / "other.txt")
+    with pytest.raises(UserError, match=r"other\.txt is no config"):
+        RelationDETRInferencer(text, files)
+    with pytest.raises(TypeError, match="contigous"):
+        RelationDETRInferencer(small(), files, contigous=True)
+
+
+def test_what_a_config_imports_beside_this_package_is_there(files, tmp_path, monkeypatch):
+    (tmp_path / "my_own_transforms.py").write_text("READY = True\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = small()
+    config.custom_imports.imports.append("my_own_transforms")
+    RelationDETRInferencer(config, files, device="cpu")
+    assert sys.modules.pop("my_own_transforms").READY

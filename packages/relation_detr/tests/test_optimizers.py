@@ -6,7 +6,6 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from mm_relation_detr.optimizers import GROUPS, group_of, param_groups
-from mmrepro.checkpoint import CheckpointMismatchError
 
 ADAMW = dict(type="AdamW", lr=1e-4, weight_decay=1e-4)
 
@@ -101,7 +100,10 @@ def test_an_optimiser_without_a_learning_rate_is_refused():
 def test_a_parameter_without_an_official_name_is_an_error():
     model = Level()
     model.adapter = nn.Linear(2, 2)
-    with pytest.raises(CheckpointMismatchError, match=r"adapter\.weight"):
+    with pytest.raises(ValueError, match=r"2 parameters of this model .*: adapter\.bias, adapter\.weight\. Fix: leave"):
+        param_groups(model)
+    model.adapter = nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))
+    with pytest.raises(ValueError, match=r"6 parameters of this model .*adapter\.2\.bias and others\. Fix: leave"):
         param_groups(model)
 
 

@@ -225,6 +225,18 @@ def test_it_is_computed_in_single_precision_under_autocast(compute):
     assert all(parameter.grad.dtype == torch.float32 for parameter in module.parameters())
 
 
+def test_a_backward_pass_under_autocast_is_in_single_precision_too():
+    gradients = []
+    for autocast in (False, True):
+        torch.manual_seed(0)
+        module = PositionRelationEmbedding()
+        relation = module(boxes(1, 20))
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            relation.sum().backward()
+        gradients.append([parameter.grad for parameter in module.parameters()])
+    assert all(map(torch.equal, *gradients))
+
+
 @pytest.mark.parametrize("compute", position_relation.COMPUTE)
 def test_parameters_and_boxes_in_half_precision_are_taken_as_they_are(compute):
     module = PositionRelationEmbedding(compute=compute).bfloat16()

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mm_relation_detr.datasets import relation_coco
 from mm_relation_detr.datasets.coco_file import AnnotationError
-from mm_relation_detr.datasets.image_files import fault_of_file
+from mm_relation_detr.datasets.image_files import decoding_fault, fault_of_file
 from mm_relation_detr.datasets.objects365 import RelationObjects365Dataset
 from mm_relation_detr.datasets.relation_coco import RelationCocoDataset, palette_of
 from mm_relation_detr.datasets.sa_det_100k import TRUNCATED, UNREADABLE, SADet100kDataset
@@ -53,7 +53,7 @@ def write(tmp_path):
 def log(monkeypatch):
     """What the data set says; mmengine's logger keeps the first standard output it saw."""
     said = []
-    monkeypatch.setattr(relation_coco, "print_log", lambda message, logger: said.append(message))
+    monkeypatch.setattr(relation_coco, "print_log", lambda message, logger, level=None: said.append(message))
     return said
 
 
@@ -70,12 +70,14 @@ def test_labels_are_raw_ids_and_names_have_their_places(write):
     assert boxes_of(dataset) == [(7, [1, 2, 4, 6])]
     assert dataset.metainfo["classes"] == ("none", "none", "none", "car", "none", "none", "none", "train")
     assert len(dataset.metainfo["palette"]) == 8
+    assert dataset.metainfo["labels"] == "raw"
 
 
 def test_contiguous_labels_by_option(write):
     dataset = RelationCocoDataset(**write([[(7, [1, 2, 3, 4])]]), labels="contiguous")
     assert boxes_of(dataset) == [(1, [1, 2, 4, 6])]
     assert dataset.metainfo["classes"] == ("car", "train")
+    assert dataset.metainfo["labels"] == "contiguous"
 
 
 def test_given_classes_are_kept_in_their_order_and_others_left_out(write):
@@ -130,9 +132,11 @@ def test_what_is_changed_is_said_once(write, log):
         assert part in said
 
 
-def test_nothing_to_train_on_is_an_error(write):
+@pytest.mark.parametrize("boxes", [[], [(3, [0, 0, 1, 1])], [(3, [0, 0, 9, 9], True)], [(3, [50, 50, 9, 9])]])
+def test_nothing_to_train_on_is_an_error(write, boxes):
+    """No box, boxes below a pixel, crowds alone, boxes outside their images alone."""
     with pytest.raises(AnnotationError, match=r"train\.json: none of 2 images can be trained on.*Fix"):
-        RelationCocoDataset(**write([[], [(3, [0, 0, 1, 1])]]))
+        RelationCocoDataset(**write([[], boxes]))
 
 
 def test_a_missing_picture_is_an_error_that_names_it(write, tmp_path):
@@ -149,6 +153,22 @@ def test_a_missing_folder_is_an_error_too(write, tmp_path):
     given = write([[(3, [0, 0, 9, 9])]])
     with pytest.raises(AnnotationError, match="1 are missing"):
         RelationCocoDataset(given["ann_file"], data_prefix=dict(img=str(tmp_path / "images")))
+
+
+@pytest.mark.parametrize("way", ["skip_missing", "skip"])
+@pytest.mark.parametrize("testing", [False, True])
+def test_a_wrong_folder_is_an_error_where_single_pictures_may_be_missing(write, tmp_path, way, testing):
+    given = write([[(3, [0, 0, 9, 9])]] * 3) | dict(data_prefix=dict(img=str(tmp_path / "images")))
+    with pytest.raises(AnnotationError, match=r"lists 3 images, of which 3 are missing.*Fix"):
+        RelationCocoDataset(**given, bad_images=way, test_mode=testing)
+
+
+def test_what_left_out_pictures_mean_for_an_evaluation_is_said(write, tmp_path, log):
+    given = write([[(3, [0, 0, 9, 9])]] * 2)
+    (tmp_path / "1.png").unlink()
+    RelationCocoDataset(**given, bad_images="skip", test_mode=True)
+    assert "1 of 2 images are left out" in log[0]
+    assert log[0].endswith("In the evaluation their objects count as not found")
 
 
 def test_another_way_with_bad_images_is_refused(write):
@@ -197,7 +217,132 @@ def test_other_formats_are_only_looked_at_for_emptiness(tmp_path):
     assert fault_of_file(path) == "empty"
 
 
-def test_objects365_takes_the_last_folder_and_leaves_missing_pictures_out(write, tmp_path):
+PIPELINE = [
+    dict(type="LoadImageFromFile", color_type="color_ignore_orientation"),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="PackDetInputs"),
+]
+
+
+def spoil(path, fault):
+    """Spoil a JPEG file after the data set was read."""
+    whole = path.read_bytes()
+    if fault == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "no picture": b"<html>", "cut off": whole[: len(whole) // 2]}[fault])
+
+
+FAULTS = ["missing", "empty", "no picture", "cut off"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_picture_that_breaks_later_is_named(write, tmp_path, fault):
+    dataset = RelationCocoDataset(**write([[(3, [0, 0, 9, 9])]], ["a.jpg"]), pipeline=PIPELINE)
+    spoil(tmp_path / "a.jpg", fault)
+    with pytest.raises(AnnotationError, match=rf"a\.jpg, listed in .*train\.json: {fault}\. Fix: .*known_bad_images"):
+        dataset[0]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_training_goes_on_without_a_picture_that_breaks_later_where_asked(write, tmp_path, log, fault):
+    given = write([[(3, [0, 0, 9, 9])]] * 2, ["a.jpg", "b.jpg"])
+    settings = dict(pipeline=PIPELINE, bad_images="skip_missing")
+    dataset, evaluated = (RelationCocoDataset(**given, **settings, test_mode=testing) for testing in (False, True))
+    spoil(tmp_path / "a.jpg", fault)
+    assert [dataset[0]["data_samples"].img_path for _ in range(3)] == [str(tmp_path / "b.jpg")] * 3
+    assert dataset.skipped_images == {str(tmp_path / "a.jpg"): fault}
+    (said,) = log
+    assert f"a.jpg, listed in {given['ann_file']}, is left out: {fault}" in said
+    with pytest.raises(AnnotationError, match=r"a\.jpg"):
+        evaluated[0]
+
+
+def test_a_picture_that_is_damaged_inside_is_named(write, tmp_path):
+    dataset = RelationCocoDataset(**write([[(3, [0, 0, 9, 9])]], ["a.png"]), pipeline=PIPELINE)
+    path = tmp_path / "a.png"
+    path.write_bytes(path.read_bytes()[:16] + bytes(40) + path.read_bytes()[56:])
+    with pytest.raises(AnnotationError, match=r"a\.png, listed in .*: cannot be decoded"):
+        dataset[0]
+
+
+def test_a_fault_of_the_pipeline_is_not_the_pictures(write):
+    dataset = RelationCocoDataset(**write([[(3, [0, 0, 9, 9])]]))
+    dataset.pipeline = lambda entry: entry["absent"]
+    with pytest.raises(KeyError, match="absent"):
+        dataset[0]
+
+
+@pytest.mark.parametrize(("size", "said"), [((20, 15), "20 x 15 pixels"), (SIZE[::-1], "color_type='color'")])
+def test_a_picture_of_another_size_than_annotated_is_named(write, tmp_path, size, said):
+    dataset = RelationCocoDataset(**write([[(3, [0, 0, 9, 9])]], ["a.jpg"]), pipeline=PIPELINE)
+    Image.new("RGB", size).save(tmp_path / "a.jpg")
+    with pytest.raises(AnnotationError, match=rf"a\.jpg.*its annotations say 40 x 30|{said}") as found:
+        dataset[0]
+    assert said in str(found.value)
+
+
+def test_pictures_that_all_have_another_size_end_a_training_with_the_cause(write, tmp_path, log):
+    """mmengine loads a thousand, and then says: check your image path and pipeline."""
+    given = write([[(3, [0, 0, 9, 9])]] * 30, [f"{number}.jpg" for number in range(30)])
+    for number in range(30):
+        Image.new("RGB", SIZE[::-1]).save(tmp_path / f"{number}.jpg")
+    dataset = RelationCocoDataset(**given, pipeline=PIPELINE, bad_images="skip_missing")
+    said = r"none of the 20 pictures loaded so far.*jpg: it has 30 x 40 pixels, its annotations say 40 x 30"
+    with pytest.raises(AnnotationError, match=said):
+        dataset[0]
+    assert len(log) == 20
+
+
+def test_an_evaluation_takes_a_picture_of_another_size_where_asked(write, tmp_path, log):
+    given = write([[(3, [0, 0, 9, 9])]], ["a.jpg"])
+    Image.new("RGB", (20, 15)).save(tmp_path / "a.jpg")
+    dataset = RelationCocoDataset(**given, pipeline=PIPELINE, bad_images="skip", test_mode=True)
+    assert [dataset[0]["data_samples"].ori_shape for _ in range(2)] == [(15, 20)] * 2
+    (said,) = log
+    assert "a.jpg, listed in" in said
+    assert "is evaluated all the same: it has 20 x 15 pixels" in said
+
+
+def test_a_file_in_order_is_looked_at_once(write, tmp_path, monkeypatch):
+    dataset = RelationCocoDataset(**write([[(3, [0, 0, 9, 9])]], ["a.jpg"]), pipeline=PIPELINE)
+    looked_at = []
+    monkeypatch.setattr(relation_coco, "fault_of_file", lambda path: looked_at.append(path))
+    for _ in range(3):
+        dataset[0]
+    assert looked_at == [str(tmp_path / "a.jpg")]
+
+
+def test_unusual_pictures_are_read_as_colours_and_not_turned(write, tmp_path):
+    """Grey, 16 bits, CMYK, with transparency, a palette, and turned by EXIF, of which the last stays as stored."""
+    names = ["grey.jpg", "deep.png", "cmyk.jpg", "alpha.png", "palette.png", "turned.jpg", "webp.jpg"]
+    dataset = RelationCocoDataset(**write([[(3, [0, 0, 9, 9])]] * 7, names), pipeline=PIPELINE)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    red = Image.new("RGB", SIZE, (200, 0, 0))
+    red.convert("L").save(tmp_path / "grey.jpg")
+    Image.fromarray(np.full(SIZE[::-1], 60 * 256, np.uint16)).save(tmp_path / "deep.png")
+    red.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    red.convert("RGBA").save(tmp_path / "alpha.png")
+    red.convert("P").save(tmp_path / "palette.png")
+    red.save(tmp_path / "turned.jpg", exif=exif)
+    red.save(tmp_path / "webp.jpg", format="WEBP")
+    means = {name: dataset[number]["inputs"].float().mean((1, 2)) for number, name in enumerate(names)}
+    assert all(dataset[number]["inputs"].shape == (3, *SIZE[::-1]) for number in range(len(names)))
+    expected = {name: [60, 60, 60] if name in ("grey.jpg", "deep.png") else [0, 0, 200] for name in names}
+    for name, mean in means.items():
+        assert mean.tolist() == pytest.approx(expected[name], abs=8), name
+
+
+def test_a_whole_photograph_with_a_film_after_it_is_in_order(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", SIZE).save(path)
+    path.write_bytes(path.read_bytes() + bytes(9000))
+    assert fault_of_file(path) is None
+    assert decoding_fault(path) is None
+
+
+def test_objects365_takes_the_last_folder_and_says_which_are_missing(write, tmp_path, log):
     names = ["images/v1/patch8/a.jpg", "images/v2/patch16/b.jpg"]
     given = write([[(7, [0, 0, 9, 9])]] * 2, names)
     for name in ("patch8", "patch16"):
@@ -205,6 +350,7 @@ def test_objects365_takes_the_last_folder_and_leaves_missing_pictures_out(write,
     (tmp_path / names[0]).rename(tmp_path / "patch8" / "a.jpg")
     dataset = RelationObjects365Dataset(**given)
     assert ids(dataset) == [0]
+    assert "1 of 2 images are left out (1 missing): " in log[0]
     assert dataset.get_data_info(0)["img_path"] == str(tmp_path / "patch8" / "a.jpg")
 
 

@@ -1,6 +1,7 @@
 """The metric: labels and categories, no detections, files; the numbers are the parity case `coco_eval`."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,6 +66,40 @@ def test_contiguous_labels_follow_the_data_sets_classes(file):
         assert evaluate(metric, label_of)["coco/bbox_mAP"] < 0.1
 
 
+RAW = ("none", "none", "none", "dog", "none", "none", "none", "cat")
+
+
+@pytest.mark.parametrize(
+    ("told", "label_of"),
+    [
+        (dict(labels="raw", classes=RAW), {3: 3, 7: 7}),
+        (dict(labels="contiguous", classes=("cat", "dog")), {7: 0, 3: 1}),
+    ],
+)
+def test_labels_are_those_of_the_data_set(file, told, label_of):
+    for labels in (None, told["labels"]):
+        metric = RelationCocoMetric(file, labels=labels)
+        metric.dataset_meta = told
+        assert evaluate(metric, label_of)["coco/bbox_mAP"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told", "said"),
+    [
+        ("raw", dict(labels="contiguous", classes=("cat", "dog")), r"labels='raw', but the data set has 'contiguous'"),
+        ("contiguous", dict(labels="raw", classes=RAW), r"labels='contiguous', but the data set has 'raw'"),
+        (None, dict(classes=("cat", "dog")), r"has 2 classes, 'cat', 'dog', but with labels='raw' the file's are 8"),
+        ("contiguous", dict(classes=RAW), r"has 8 classes, .*, but with labels='contiguous' the file's are 2"),
+    ],
+)
+def test_labels_other_than_the_data_sets_are_refused(file, labels, told, said):
+    """They would give an AP of 0."""
+    metric = RelationCocoMetric(file, labels=labels)
+    metric.dataset_meta = told
+    with pytest.raises(ValueError, match=rf"val\.json.*{said}.*Fix"):
+        evaluate(metric, {3: 3, 7: 7})
+
+
 def test_only_the_classes_of_the_data_set_count(file):
     metric = RelationCocoMetric(file)
     metric.dataset_meta = dict(classes=("none", "none", "none", "dog", "none", "none", "none", "none"))
@@ -116,9 +151,55 @@ def test_only_writing_gives_no_numbers(file, tmp_path):
     assert (tmp_path / "out.bbox.json").is_file()
 
 
-def test_numbers_of_detections_are_three_with_100(file):
-    with pytest.raises(ValueError, match="three numbers with 100"):
-        RelationCocoMetric(file, proposal_nums=(1, 10))
+@pytest.mark.parametrize("numbers", [(1, 10), (100, 10, 1), (1, 10, 10)])
+def test_numbers_of_detections_are_three_ascending_ones(file, numbers):
+    with pytest.raises(ValueError, match="three ascending numbers"):
+        RelationCocoMetric(file, proposal_nums=numbers)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "share"), [((1, 10, 100), 100 / 150), ((10, 100, 300), 1), ((5, 20, 50), 50 / 150)]
+)
+def test_every_ap_is_computed_with_the_last_number_of_detections(tmp_path, numbers, share):
+    boxes = [[20 * (number % 15), 20 * (number // 15), 10, 10] for number in range(150)]
+    content = dict(
+        images=[dict(id=1)],
+        categories=[dict(id=1, name="cell")],
+        annotations=[dict(id=number, image_id=1, category_id=1, bbox=box) for number, box in enumerate(boxes)],
+    )
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps(content))
+    metric = RelationCocoMetric(str(path), proposal_nums=numbers, classwise=True)
+    sample = DetDataSample(metainfo=dict(img_id=1, ori_shape=(300, 300)))
+    corners = torch.tensor([[x, y, x + w, y + h] for x, y, w, h in boxes]).float()
+    sample.pred_instances = InstanceData(
+        bboxes=corners, labels=torch.ones(150, dtype=torch.long), scores=torch.linspace(1, 0.5, 150)
+    )
+    metric.process({}, [sample.to_dict()])
+    found = metric.evaluate(1)
+    for name in ("bbox_mAP", "bbox_mAP_50", "bbox_mAP_75", "bbox_mAP_s", "bbox_mAP/cell"):
+        assert found[f"coco/{name}"] == pytest.approx(share, abs=0.01), name
+    for number in numbers:
+        assert found[f"coco/AR@{number}"] == pytest.approx(min(number / 150, 1))
+
+
+def test_a_measure_at_a_threshold_that_is_not_evaluated_is_missing(file):
+    found = evaluate(RelationCocoMetric(file, iou_thrs=[0.5]), {3: 3, 7: 7})
+    assert (found["coco/bbox_mAP_50"], found["coco/bbox_mAP_75"]) == (pytest.approx(1), -1)
+
+
+@pytest.mark.parametrize("option", [dict(metric="segm"), dict(metric_items=["mAP"]), dict(use_mp_eval=True)])
+def test_options_that_would_do_nothing_are_refused(file, option):
+    with pytest.raises(TypeError, match=next(iter(option))):
+        RelationCocoMetric(file, **option)
+
+
+def test_null_areas_and_crowd_flags_are_those_of_plain_boxes(file):
+    content = json.loads(Path(file).read_text())
+    for annotation in content["annotations"]:
+        annotation |= dict(area=None, iscrowd=None)
+    Path(file).write_text(json.dumps(content))
+    assert evaluate(RelationCocoMetric(file), {3: 3, 7: 7})["coco/bbox_mAP"] == pytest.approx(1)
 
 
 def test_a_faulty_file_is_named(tmp_path):

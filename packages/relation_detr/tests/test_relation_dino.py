@@ -86,6 +86,13 @@ def test_the_decoder_stays_close_in_bfloat16(model, batch):
     assert (exact - rounded).abs().mean() < 0.03 * exact.abs().mean()
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_one_layer_has_no_use_for_the_relation_and_distributed_training_does_not_wait_for_it(layers):
+    with torch.device("meta"):
+        relation = MODELS.build(config(**{"decoder.num_layers": layers})).decoder.position_relation_embedding
+    assert [parameter.requires_grad for parameter in relation.parameters()] == [layers == 2] * 2
+
+
 def test_all_else_is_mmdets_dino(model, batch):
     plain = config(type="DINO")
     del plain["position_relation"]

@@ -38,6 +38,17 @@ def test_one_number_is_the_shorter_side_without_a_limit():
     assert TorchResize(40)(dict(img=np.zeros((30, 900, 3), np.uint8)))["img_shape"] == (40, 1200)
 
 
+@pytest.mark.parametrize("single", [False, True])
+def test_strips_keep_a_pixel(single):
+    assert resized_size(2000, 1, 800, 1333, single) == (1333, 1)
+    assert TorchResize((1333, 800), single)(dict(img=np.zeros((2, 3000, 3), np.uint8)))["img"].shape == (1, 1333, 3)
+
+
+def test_a_strip_that_would_fill_the_memory_is_named():
+    with pytest.raises(ValueError, match=r"a\.png of 10000 x 2 pixels would get 3000000 x 600.*Fix"):
+        TorchResize(600)(dict(img=np.zeros((2, 10_000, 3), np.uint8), img_path="a.png"))
+
+
 def test_shrinking_averages_instead_of_skipping():
     stripes = np.zeros((60, 60, 3), np.uint8)
     stripes[:, 4::10] = stripes[:, 5::10] = 200  # where bilinear sampling alone would look

@@ -135,6 +135,21 @@ def test_dropout_falls_on_the_attention_and_not_on_the_identity():
     assert torch.equal(output, query)
 
 
+def test_values_projected_once_serve_several_calls():
+    torch.manual_seed(0)
+    module = MultiScaleDeformableAttention(16, 4, 2, dropout=0.0, batch_first=True)
+    levels = tables([[3, 4], [2, 1]])
+    value, padding = torch.randn(2, 14, 16), torch.rand(2, 14) < 0.3
+    projected = module.project(value, padding)
+    assert projected.shape == (2, 14, 4, 4)
+    assert padding.any()
+    assert not projected[padding].any()
+    for queries in (3, 5):
+        query, points = torch.randn(2, queries, 16), torch.rand(2, queries, 2, 2)
+        expected = module.attend(query, value, points, **levels, key_padding_mask=padding)
+        assert torch.equal(module.attend_projected(query, projected, points, **levels), expected)
+
+
 def test_reference_points_have_two_or_four_coordinates():
     module = MultiScaleDeformableAttention(8, num_heads=2, num_levels=1, batch_first=True)
     with pytest.raises(ValueError, match="reference points have 2 or 4 coordinates, these have 6"):

@@ -14,10 +14,11 @@ default_hooks = dict(
         save_best="coco/bbox_mAP",
         rule="greater",
     ),
+    visualization=dict(type="DetVisualizationHook"),  # draws with `mim test ... --show-dir FOLDER`
 )
 # A checkpoint must fit completely; after training the best weights are tested.
 custom_hooks = [
-    dict(type="StrictLoadHook", paper="relation_detr"),
+    dict(type="RelationLoadHook"),
     dict(type="LoadBestHook"),
     dict(type="NonFiniteGuardHook"),
     dict(type="ProgressHook"),

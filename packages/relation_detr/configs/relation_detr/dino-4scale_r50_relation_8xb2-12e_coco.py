@@ -1,5 +1,6 @@
 # Not a row of the paper: mmdet's own DINO with the position relation plugged in, by two settings. Everything else, the
-# class space and the protocol included, is mmdet's; a checkpoint of its DINO loads into all but the relation's module.
+# class space, the protocol and the folder data/coco included, is mmdet's (other folders: `--cfg-options`); a checkpoint
+# of its DINO loads into all but the relation's module.
 # Cost: as mmdet's DINO, 8 GPUs; not measured.
 #
 #   mim train mmrepro-relation-detr dino-4scale_r50_relation_8xb2-12e_coco.py --launcher pytorch --gpus 8
@@ -27,6 +28,7 @@ tiny = {
     "model.encoder.num_layers": 1,
     "model.decoder.num_layers": 2,
     "model.bbox_head.num_classes": 3,
+    "model.test_cfg.max_per_img": 12,  # no more than queries: mmdet does not see to it
     "train_dataloader.batch_size": 2,
     "train_dataloader.dataset": generated,
     "val_dataloader.dataset": dict(generated, test_mode=True),

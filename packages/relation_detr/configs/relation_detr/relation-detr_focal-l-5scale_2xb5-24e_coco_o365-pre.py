@@ -17,13 +17,11 @@ model = dict(dn_cfg=dict(label_noise_scale=0.5, box_noise_scale=1.0, group_cfg=d
 
 load_from = "checkpoints/relation_detr_focalnet_large_lrf_fl4_800_1333_o365_4e.pth"
 # The classes are others, so what belongs to them is drawn anew and listed in the log; everything else must fit.
-classes = ["bbox_head.cls_branches.", "bbox_head.hybrid_cls_branch.", "dn_query_generator.label_embedding."]
 custom_hooks = [
-    dict(type="StrictLoadHook", paper="relation_detr", ignore=classes),
+    dict(type="RelationLoadHook", new_classes=True),
     dict(type="LoadBestHook"),
     dict(type="NonFiniteGuardHook"),
     dict(type="ProgressHook"),
 ]
-del classes
 
 tiny = {"load_from": None, "model.dn_cfg.group_cfg.num_dn_queries": 8}

@@ -61,7 +61,7 @@ model = dict(
         with_cp=False,
         position_relation=dict(embed_dim=16),
         layer_cfg=dict(
-            self_attn_cfg=dict(embed_dims=256, num_heads=8, dropout=0.0),
+            self_attn_cfg=dict(embed_dims=256, num_heads=8),
             cross_attn_cfg=dict(embed_dims=256, num_levels=4, dropout=0.0),
             ffn_cfg=dict(embed_dims=256, feedforward_channels=2048, ffn_drop=0.0),
         ),
@@ -107,7 +107,7 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type="RelationCocoMetric", labels="contiguous", ann_file=data_root + val["ann_file"])
+val_evaluator = dict(type="RelationCocoMetric", ann_file=data_root + val["ann_file"])
 test_evaluator = val_evaluator
 
 train_cfg = dict(type="ResumableEpochLoop", max_epochs=max_epochs, val_interval=1)
@@ -121,7 +121,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type="FirstEpochLinearLR", start_factor=0.001, by_epoch=True, convert_to_iter_based=True),
-    dict(type="MultiStepLR", by_epoch=True, milestones=[max_epochs * 5 // 6], gamma=0.1),
+    dict(type="MultiStepLR", by_epoch=True, milestones=[max(1, max_epochs * 5 // 6)], gamma=0.1),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=batch_size)
 
@@ -130,19 +130,17 @@ default_hooks = dict(
     checkpoint=dict(
         type="AtomicCheckpointHook", interval=1, max_keep_ckpts=2, save_best="coco/bbox_mAP", rule="greater"
     ),
+    visualization=dict(type="DetVisualizationHook"),  # draws with `mim test ... --show-dir FOLDER`
 )
 custom_hooks = [
-    # Of the weights to start from, everything must fit but what belongs to the classes: that is drawn anew and listed.
-    dict(
-        type="StrictLoadHook",
-        paper="relation_detr",
-        ignore=["bbox_head.cls_branches.", "bbox_head.hybrid_cls_branch.", "dn_query_generator.label_embedding."],
-    ),
+    # Of the weights to start from, all must fit but what belongs to other classes: that is drawn anew and listed.
+    dict(type="RelationLoadHook", new_classes=True),
     dict(type="LoadBestHook"),
     dict(type="NonFiniteGuardHook"),
     dict(type="ProgressHook"),
 ]
 visualizer = dict(type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0))
 randomness = dict(seed=0)
 load_from = start
 

@@ -1,6 +1,6 @@
-# Not a row of the paper: a template for pictures of your own with annotations in Pascal VOC's format (an XML file for
-# each picture, lists of names); as it stands it trains on BCCD, 364 pictures of blood cells. Copy it together with
-# relation-detr_own-coco.py, which it changes, and change what stands between the lines, then
+# Not a row of the paper: a template for pictures of your own with annotations in Pascal VOC's format (a picture of any
+# suffix and an XML file for each name of a list); as it stands it trains on BCCD, 364 pictures of blood cells. Copy it
+# together with relation-detr_own-coco.py, which it changes, and change what stands between the lines, then
 #
 #   mim train mmrepro-relation-detr path/to/your_copy.py
 #
@@ -17,13 +17,7 @@ start = None  # see relation-detr_own-coco.py, as for batch size and epochs
 
 load = dict(type="LoadImageFromFile", color_type="color_ignore_orientation")
 annotations = dict(type="LoadAnnotations", with_bbox=True)
-pictures = dict(
-    _delete_=True,
-    type="XMLDataset",
-    data_root=data_root,
-    data_prefix=dict(sub_data_root=""),
-    metainfo=dict(classes=classes),
-)
+pictures = dict(_delete_=True, type="RelationVocDataset", data_root=data_root, metainfo=dict(classes=classes))
 whole = dict(
     pictures,
     ann_file=val_list,
@@ -40,7 +34,6 @@ train_dataloader = dict(
     dataset=dict(
         pictures,
         ann_file=train_list,
-        filter_cfg=dict(filter_empty_gt=True),
         pipeline=[load, annotations, dict(type="DETRAugmentation"), dict(type="PackDetInputs")],
     )
 )
@@ -50,6 +43,8 @@ val_evaluator = dict(_delete_=True, type="VOCMetric", metric="mAP", eval_mode="a
 test_evaluator = val_evaluator
 
 model = dict(bbox_head=dict(num_classes=len(classes)))
+if start:
+    model["backbone"] = dict(init_cfg=None)  # the weights have one
 default_hooks = dict(checkpoint=dict(save_best="pascal_voc/mAP"))
 load_from = start
 del load, annotations, pictures, whole, train_list, val_list

@@ -3,30 +3,9 @@
 # Cost: 10 images per step as with ResNet-50; GPUs and time not stated.
 #
 #   mim train mmrepro-relation-detr relation-detr_swin-l-4scale_2xb5-12e_coco.py --launcher pytorch --gpus 2
-_base_ = "relation-detr_r50-4scale_2xb5-12e_coco.py"
-
-weights = (
-    "https://github.com/xiuqhou/pretrained_weights/releases/download/v1.0.2-beta/swin_large_patch4_window7_224_22k.pth"
-)
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="RelationSwin",
-        embed_dims=192,
-        depths=(2, 2, 18, 2),
-        num_heads=(6, 12, 24, 48),
-        window_size=7,
-        drop_path_rate=0.2,
-        out_indices=(1, 2, 3),
-        frozen_stages=1,
-        init_cfg=dict(type="PretrainedBackbone", checkpoint=weights),
-    ),
-    neck=dict(in_channels=[384, 768, 1536]),
-)
-del weights
-
-tiny = {
-    "model.backbone": dict(
-        _delete_=True, embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), frozen_stages=-1, init_cfg=None
-    )
-}
+_base_ = [
+    "../_base_/models/relation-detr_swin-l.py",
+    "../_base_/datasets/coco.py",
+    "../_base_/schedules/adamw_12e.py",
+    "../_base_/default_runtime.py",
+]

@@ -4,10 +4,9 @@
 # Cost: 10 images per step as with ResNet-50; GPUs and time not stated.
 #
 #   mim train mmrepro-relation-detr relation-detr_swin-l-4scale_2xb5-24e_coco.py --launcher pytorch --gpus 2
-_base_ = "relation-detr_swin-l-4scale_2xb5-12e_coco.py"
-
-train_cfg = dict(max_epochs=24)
-param_scheduler = [
-    dict(type="FirstEpochLinearLR", start_factor=0.001, by_epoch=True, convert_to_iter_based=True),
-    dict(type="MultiStepLR", by_epoch=True, milestones=[20], gamma=0.1),
+_base_ = [
+    "../_base_/models/relation-detr_swin-l.py",
+    "../_base_/datasets/coco.py",
+    "../_base_/schedules/adamw_24e.py",
+    "../_base_/default_runtime.py",
 ]

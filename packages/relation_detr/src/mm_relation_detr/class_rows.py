@@ -31,11 +31,17 @@ def used_ids(state: Mapping[str, Tensor], names: Sequence[str] | None, source: s
         source: what an error calls the file.
 
     Raises:
-        ValueError: the file does not say it, and has not the 91 rows of COCO.
+        ValueError: the file does not say it, and has not the 91 rows of COCO; or its names are not as many as its rows.
     """
+    rows = {tensor.shape[0] for key, tensor in state.items() if is_class_row(key)}
     if names is not None:
+        if rows - {len(names)}:
+            raise ValueError(
+                f"{source} has {', '.join(map(str, sorted(rows)))} class rows and names {len(names)} classes in "
+                "_classes_, so which rows are used is not known. Fix: convert without contiguous=True, or correct "
+                "_classes_"
+            )
         return [number for number, name in enumerate(names) if name != UNUSED]
-    rows = {tensor.shape[0] for key, tensor in state.items() if _CLASS_ROWS.fullmatch(key)}
     if rows != {_COCO_ROWS}:
         count = ", ".join(map(str, sorted(rows))) or "no"
         raise ValueError(
@@ -45,10 +51,15 @@ def used_ids(state: Mapping[str, Tensor], names: Sequence[str] | None, source: s
     return list(COCO_IDS)
 
 
+def is_class_row(key: str) -> bool:
+    """Return whether one of our weights has a row for each class."""
+    return _CLASS_ROWS.fullmatch(key) is not None
+
+
 def keep_rows(state: Mapping[str, Tensor], ids: Sequence[int]) -> dict[str, Tensor]:
     """Return a state dict of ours whose class heads and label embedding have the rows of these ids alone."""
     index = torch.tensor(ids, dtype=torch.long, device="cpu")
     return {
-        key: tensor.index_select(0, index.to(tensor.device)) if _CLASS_ROWS.fullmatch(key) else tensor
+        key: tensor.index_select(0, index.to(tensor.device)) if is_class_row(key) else tensor
         for key, tensor in state.items()
     }

@@ -13,6 +13,7 @@ from typing import Literal
 from .class_rows import UNUSED
 
 Labels = Literal["raw", "contiguous"]
+_MOST_ROWS = 20_000  # of class scores; far more than any data set has, far fewer than hashes used as ids would make
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,17 @@ def class_space(
         source: what an error calls the list.
 
     Raises:
-        ValueError: ``labels`` is neither, or ``classes`` has a name twice or one that no category has.
+        ValueError: ``labels`` is neither, a category is called ``none``, raw ids are too large for labels, or
+            ``classes`` has a name twice or one that no category has.
     """
     if labels not in ("raw", "contiguous"):
         raise ValueError(f"labels is 'raw' or 'contiguous', got {labels!r}")
     id_of = {category["name"]: category["id"] for category in sorted(categories, key=lambda one: one["id"])}
+    if UNUSED in id_of:
+        raise ValueError(
+            f"{source} calls category {id_of[UNUSED]} {UNUSED!r}, which here means an id without a category. "
+            "Fix: rename it in the file"
+        )
     used = [name for name in (id_of if classes is None else classes) if name != UNUSED]
     missing = [name for name in used if name not in id_of]
     if missing:
@@ -71,4 +78,9 @@ def class_space(
         return ClassSpace(tuple(used), {id_of[name]: label for label, name in enumerate(used)})
     name_of = {id_of[name]: name for name in used}
     rows = max(id_of.values(), default=-1) + 1
+    if rows > _MOST_ROWS:
+        raise ValueError(
+            f"{source} has category ids up to {rows - 1}, and as many class scores would be needed for raw labels. "
+            "Fix: labels='contiguous'"
+        )
     return ClassSpace(tuple(name_of.get(row, UNUSED) for row in range(rows)), {row: row for row in sorted(name_of)})

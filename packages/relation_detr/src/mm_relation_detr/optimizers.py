@@ -13,9 +13,11 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from .checkpoint import official_names
+from mm_relation_detr.checkpoint import official_names
+from mmrepro.checkpoint import CheckpointMismatchError
 
 GROUPS = ("other", "backbone", "backbone_norm", "projection", "projection_norm", "norm")
+_SHOWN = 5  # names in an error
 _PROJECTIONS = ("reference_points", "sampling_offsets")
 _NORMS = ("norm", "bias")
 _MULTIPLIERS = dict(backbone_lr_mult=0.1, projection_lr_mult=0.1)
@@ -34,7 +36,7 @@ class RelationDETRParamGroups(DefaultOptimWrapperConstructor):
 
     Raises:
         ValueError: ``paramwise_cfg`` has another key, or the optimiser has no ``lr``.
-        CheckpointMismatchError: the model has parameters that no official model has, so they belong to no group.
+        ValueError: the model has parameters that no official model has, so they belong to no group.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -67,9 +69,17 @@ def param_groups(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
     """Return the trainable parameters of each official group by their official names.
 
     Raises:
-        CheckpointMismatchError: a parameter has no official name.
+        ValueError: a parameter has no official name.
     """
-    official = official_names(name for name, _ in model.named_parameters())
+    try:
+        official = official_names(name for name, _ in model.named_parameters())
+    except CheckpointMismatchError as error:
+        names = [name for lines in error.problems.values() for name in lines]
+        shown = ", ".join(names[:_SHOWN]) + (" and others" if len(names) > _SHOWN else "")
+        raise ValueError(
+            f"RelationDETRParamGroups goes by official names, which {len(names)} parameters of this model do not have: "
+            f"{shown}. Fix: leave constructor out of optim_wrapper, and give paramwise_cfg of mmengine's own groups"
+        ) from error
     groups: dict[str, dict[str, nn.Parameter]] = {name: {} for name in GROUPS}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

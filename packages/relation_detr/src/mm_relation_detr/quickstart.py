@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mmcv
+import numpy as np
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mm_relation_detr.inferencer import RelationDETRInferencer
+from mm_relation_detr.visualization import draw_detections
+from mmrepro.engine.atomic_backend import write_atomically
+from mmrepro.reproduction.plots import loss_curves
 
 CONFIG = "relation-detr_r18_1xb4-12e_shapes"
 BASELINE = "boxes at common places, without looking at the picture"
@@ -20,11 +25,11 @@ DRAWN = 3  # pictures
 
 
 def draw(config: str | Path, checkpoint: str | Path, out_dir: str | Path) -> list[Path]:
-    """Draw pictures of the test set with their detections, and for the first how the decoder came to them.
+    """Draw pictures of the test set with their detections, for the first how the decoder came to them, and the losses.
 
     Args:
         config: the config that was trained.
-        checkpoint: its best weights.
+        checkpoint: its best weights, in the folder of the training.
         out_dir: folder of the drawings.
 
     Returns:
@@ -33,8 +38,27 @@ def draw(config: str | Path, checkpoint: str | Path, out_dir: str | Path) -> lis
     config = Config.fromfile(config)
     init_default_scope(config.default_scope)
     test = DATASETS.build(config.test_dataloader.dataset)
-    pictures = [test.get_data_info(index)["img_path"] for index in range(min(DRAWN, len(test)))]
     inferencer = RelationDETRInferencer(config, str(checkpoint), device="cpu")
-    inferencer(pictures, out_dir=str(out_dir), no_save_pred=True)
-    explained = inferencer.explain(pictures[0], out_dir)
-    return [*(Path(out_dir) / "vis" / Path(picture).name for picture in pictures), *explained.files]
+    classes = inferencer.model.dataset_meta["classes"]
+    files = []
+    for number in range(min(DRAWN, len(test))):
+        info = test.get_data_info(number)
+        (found,) = inferencer(info["img_path"])["predictions"]
+        files.append(
+            draw_detections(
+                mmcv.imread(info["img_path"])[..., ::-1],
+                np.reshape(found["bboxes"], (-1, 4)),
+                np.array(found["scores"]),
+                np.array(found["labels"]),
+                Path(out_dir) / f"detections_{number + 1}.png",
+                classes=classes,
+                truth=np.array([one["bbox"] for one in info["instances"]]),
+            )
+        )
+    explained = inferencer.explain(test.get_data_info(0)["img_path"], out_dir)
+    files += [file for file in explained.files if not file.stem.endswith("_detections")]
+    logs = [("quickstart", sorted(Path(checkpoint).parent.glob("*/vis_data/scalars.json")))]
+    if curves := loss_curves(logs, "coco/bbox_mAP"):
+        files.append(Path(out_dir) / "convergence.png")
+        write_atomically(curves, files[-1])
+    return files

@@ -14,6 +14,8 @@ import torch
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from torch import Tensor, nn
 
+from mm_relation_detr.models import RelationDETRHead
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -32,10 +34,22 @@ class Trace:
     labels: np.ndarray
     relations: np.ndarray
 
-    def best(self, threshold: float = 0.3, limit: int = 50) -> np.ndarray:
-        """Return the queries with a score of at least ``threshold``, the best first; the best one in any case."""
-        order = np.argsort(-self.scores, kind="stable")[:limit]
-        return order[: max(int((self.scores[order] >= threshold).sum()), 1)]
+    def best(self, threshold: float = 0.3, limit: int = 50, overlap: float = 1.0) -> np.ndarray:
+        """Return the queries with a score of at least ``threshold``, the best first; the best one in any case.
+
+        Args:
+            threshold: of the scores.
+            limit: how many at most.
+            overlap: leave out a query whose last box has a larger IoU than this with that of a better one: several
+                queries of one object are drawn on top of one another.
+        """
+        chosen: list[int] = []
+        for query in np.argsort(-self.scores, kind="stable"):
+            if len(chosen) == limit or (chosen and self.scores[query] < threshold):
+                break
+            if not chosen or ious(self.boxes[-1, query], self.boxes[-1, chosen]).max() <= overlap:
+                chosen.append(int(query))
+        return np.array(chosen)
 
     def strongest_keys(self, layer: int, query: int, among: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the keys that a query's relation bias favours most, and their biases, averaged over the heads.
@@ -49,33 +63,48 @@ class Trace:
         Raises:
             IndexError: there is no relation in that layer, or no such query.
         """
-        self._check(layer, query)
+        self.check(layer, query)
         keys = among[among != query]
         bias = self.relations[layer - 1, :, query, keys].mean(1)
         order = np.argsort(-bias, kind="stable")[:limit]
         return keys[order], bias[order]
 
-    def _check(self, layer: int, query: int) -> None:
+    def check(self, layer: int, query: int) -> None:
+        """Stop where a layer or a query is none of which a relation could be shown.
+
+        Raises:
+            IndexError: there is no relation in that layer, or no such query.
+        """
         if not 1 <= layer <= len(self.relations):
             raise IndexError(f"layer {layer} has no relation bias: those that have one are 1 to {len(self.relations)}")
         if not 0 <= query < len(self.scores):
             raise IndexError(f"there is no query {query}: they are 0 to {len(self.scores) - 1}")
 
 
+def ious(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the IoU of a box with each of others, ``(N, 4)``, all as corners; 0 where neither has an area."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    shared = sides.clip(0).prod(1)
+    areas = [(one[..., 2:] - one[..., :2]).clip(0).prod(-1) for one in (box, others)]
+    return shared / np.maximum(sum(areas) - shared, 1e-12)
+
+
 def traced(model: nn.Module, predict: Callable[[], Any], size: tuple[int, int]) -> tuple[Any, Trace]:
     """Predict one picture and return the prediction with the trace.
 
     Args:
-        model: a detector with the decoder and the head of this package.
+        model: a detector of this package, mmdet's DINO with the relation included.
         predict: runs the model on a batch of one picture.
         size: height and width of the picture in pixels.
     """
     last = model.bbox_head.cls_branches[model.decoder.num_layers - 1]
+    # mmdet's DINO refines boxes in its decoder and predicts boxes in its head; here the decoder does both.
+    predicting = model.decoder if isinstance(model.bbox_head, RelationDETRHead) else model.bbox_head
     boxes: list[Tensor] = []
     logits: list[Tensor] = []
     relations: list[Tensor] = []
     hooks = [
-        model.decoder.register_forward_hook(lambda _, given, out: boxes.append(out[1])),
+        predicting.register_forward_hook(lambda _, given, out: boxes.append(out[1])),
         last.register_forward_hook(lambda _, given, out: logits.append(out)),
     ]
     module = getattr(model.decoder, "position_relation_embedding", None)

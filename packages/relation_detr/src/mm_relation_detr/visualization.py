@@ -1,4 +1,4 @@
-"""Drawings of how the decoder works: relations between boxes, what each head attends to, refinement over the layers."""
+"""Drawings of detections and of how the decoder works: relations between boxes, by head, and their refinement."""
 
 from __future__ import annotations
 
@@ -12,12 +12,59 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mm_relation_detr.trace import Trace
+from mm_relation_detr.trace import Trace, ious
 from mmrepro.engine.atomic_backend import write_atomically
 
 QUERY_COLOUR = "#d1495b"
 KEY_COLOUR = "#00798c"
+TRUTH_COLOUR = "white"
+CLASS_COLOURS = ("#d1495b", "#00798c", "#e8a33d", "#5b4fc4", "#2f9e44", "#c2185b", "#1f6fb2", "#8d5524")
 THICKEST = 5.0  # points, of the line with the largest bias
+OVERLAP = 0.5  # IoU above which of two boxes only the better one is drawn: they show one object
+
+
+def draw_detections(
+    picture: np.ndarray,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    path: str | Path,
+    threshold: float = 0.3,
+    classes: Sequence[str] | None = None,
+    truth: np.ndarray | None = None,
+) -> Path:
+    """Draw the boxes with a score of at least ``threshold``, a colour for each class; write a PNG.
+
+    A box that overlaps a better one of its class is thin and has no label.
+
+    Args:
+        picture: RGB ``(H, W, 3)`` uint8.
+        boxes: ``(N, 4)`` as corners in pixels, with scores ``(N,)`` and labels ``(N,)``.
+        scores, labels: of the boxes.
+        path: the file to write, whole or not at all.
+        threshold: of the scores.
+        classes: names, for the labels.
+        truth: ``(M, 4)``, annotated boxes, drawn dashed.
+    """
+    figure, (axis,) = _panels(picture, 1)
+    for box in () if truth is None else truth:
+        _box(axis, box, TRUTH_COLOUR, 1.2, linestyle="--")
+    shown = [number for number in np.argsort(-scores, kind="stable") if scores[number] >= threshold]
+    first: list[int] = []  # of each object
+    for number in shown:
+        better = [one for one in first if labels[one] == labels[number]]
+        if not better or ious(boxes[number], boxes[better]).max() <= OVERLAP:
+            first.append(number)
+    for number in reversed(shown):  # the best on top
+        colour = CLASS_COLOURS[int(labels[number]) % len(CLASS_COLOURS)]
+        _box(axis, boxes[number], colour, 2.5 if number in first else 0.7)
+        if number in first:
+            text = f"{_class(int(labels[number]), classes)} {scores[number]:.2f}"
+            _tag(axis, *boxes[number, :2], text, colour)
+    also = "" if len(first) == len(shown) else "; thin: overlaps a better one"
+    dashed = "" if truth is None else "; dashed: annotated"
+    figure.suptitle(f"{len(shown)} detections with a score of at least {threshold:g}{also}{dashed}", fontsize=10)
+    return _write(figure, path)
 
 
 def draw_relations(
@@ -32,7 +79,7 @@ def draw_relations(
     """Draw the keys that a query's relation bias favours most, a panel for each layer with a bias; write a PNG.
 
     A line is as thick as its bias, the mean over the heads; the number stands at its key. Where a bias is zero there is
-    no line.
+    no line. Keys are the best box of each object.
 
     Args:
         picture: RGB ``(H, W, 3)`` uint8.
@@ -49,7 +96,7 @@ def draw_relations(
     """
     layers = _layers_with_relation(trace)
     query = int(trace.best()[0]) if query is None else query
-    among = trace.best(threshold)
+    among = trace.best(threshold, overlap=OVERLAP)
     found = {layer: trace.strongest_keys(layer, query, among, top) for layer in layers}
     largest = max((bias.max() for _, bias in found.values() if len(bias)), default=0.0)
     figure, panels = _panels(picture, len(layers))
@@ -66,22 +113,30 @@ def draw_relations(
                     u, v, f"{bias:.2f}", color="white", fontsize=7, bbox=dict(facecolor=KEY_COLOUR, pad=0.5, lw=0)
                 )
         _box(axis, boxes[query], QUERY_COLOUR, 2.0)
-    figure.suptitle(f"{_name(trace, query, classes)}: keys with the largest relation bias", fontsize=11)
+    figure.suptitle(
+        f"{_name(trace, query, classes)}, in red: the boxes whose relation bias is largest.\n"
+        "Number and thickness: what is added to the attention before the softmax, mean over the heads",
+        fontsize=10,
+    )
     return _write(figure, path)
 
 
 def draw_head_biases(
+    picture: np.ndarray,
     trace: Trace,
     path: str | Path,
     layer: int | None = None,
     threshold: float = 0.3,
-    limit: int = 30,
+    limit: int = 12,
     classes: Sequence[str] | None = None,
 ) -> Path:
-    """Draw the relation bias of each head between the best queries as a heat map, on one scale; write a PNG.
+    """Draw the relation bias of each head between numbered boxes as a heat map, on one scale; write a PNG.
+
+    The boxes are the best one of each object, beside the maps as they were before that layer.
 
     Args:
-        trace: of a picture.
+        picture: RGB ``(H, W, 3)`` uint8.
+        trace: of the same picture.
         path: the file to write, whole or not at all.
         layer: counted from 0; None for the last one.
         threshold: of the queries' scores.
@@ -96,19 +151,21 @@ def draw_head_biases(
     layer = layers[-1] if layer is None else layer
     if layer not in layers:
         raise IndexError(f"layer {layer} has no relation bias: those that have one are {layers[0]} to {layers[-1]}")
-    chosen = trace.best(threshold, limit)
+    chosen = trace.best(threshold, limit, OVERLAP)
     biases = trace.relations[layer - 1][:, chosen][:, :, chosen]  # (heads, n, n)
     columns = min(4, len(biases))
     rows = -(-len(biases) // columns)
-    figure = Figure(figsize=(3 * columns + 1, 3 * rows + 0.6), layout="constrained")
-    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(len(biases))]
-    ticks = [_label(trace, query, classes) for query in chosen]
+    figure = Figure(figsize=(2 * columns + 6.5, 2.3 * rows + 0.6), layout="constrained")
+    grid = figure.add_gridspec(rows, columns + 2)
+    _numbered_boxes(figure.add_subplot(grid[:, :2]), picture, trace.boxes[layer - 1], trace, chosen, classes)
+    axes = [figure.add_subplot(grid[place // columns, 2 + place % columns]) for place in range(len(biases))]
+    numbers = [str(place + 1) for place in range(len(chosen))]
     for head, (axis, bias) in enumerate(zip(axes, biases, strict=True)):
         shown = axis.imshow(bias, vmin=0, vmax=max(biases.max(), 1e-6), cmap="magma", interpolation="nearest")
         axis.set_title(f"head {head + 1}", fontsize=10)
-        axis.set_xticks(range(len(ticks)), ticks if len(ticks) <= 12 else [""] * len(ticks), rotation=90, fontsize=7)
-        axis.set_yticks(range(len(ticks)), ticks if head % columns == 0 else [""] * len(ticks), fontsize=7)
-    figure.colorbar(shown, ax=axes, shrink=0.8, label="bias added to the attention")
+        axis.set_xticks(range(len(numbers)), numbers, fontsize=7)
+        axis.set_yticks(range(len(numbers)), numbers, fontsize=7)
+    figure.colorbar(shown, ax=axes, shrink=0.8, label="added to the attention before the softmax")
     figure.suptitle(f"relation bias in layer {layer + 1}: rows are queries, columns keys", fontsize=11)
     return _write(figure, path)
 
@@ -128,14 +185,14 @@ def draw_refinement(
         picture: RGB ``(H, W, 3)`` uint8.
         trace: of the same picture.
         path: the file to write, whole or not at all.
-        queries: which ones; None for the best ones.
+        queries: which ones; None for the best one of each object.
         threshold, limit: of those.
         classes: names, for the labels.
 
     Raises:
         IndexError: there is no such query.
     """
-    chosen = trace.best(threshold, limit) if queries is None else np.asarray(queries)
+    chosen = trace.best(threshold, limit, OVERLAP) if queries is None else np.asarray(queries)
     if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(trace.scores):
         raise IndexError(f"queries={chosen.tolist()}: they are 0 to {len(trace.scores) - 1}")
     colours = colormaps["plasma"](np.linspace(0.05, 0.95, len(trace.boxes)))
@@ -147,12 +204,29 @@ def draw_refinement(
         axis.plot(*way.T, color="white", linewidth=1)
         axis.scatter(*way.T, c=colours, s=14, zorder=3)
         left, top = trace.boxes[-1, query, :2]
-        text = dict(facecolor="black", alpha=0.6, pad=0.8, lw=0)
-        axis.text(left, top, _label(trace, int(query), classes), color="white", fontsize=7, va="bottom", bbox=text)
+        _tag(axis, left, top, _label(trace, int(query), classes), "black")
     handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours]
     names = [f"layer {layer + 1}" for layer in range(len(colours))]
     axis.legend(handles, names, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
+    figure.suptitle("each box after every layer, and the way of its centre", fontsize=10)
     return _write(figure, path)
+
+
+def _numbered_boxes(
+    axis: Axes,
+    picture: np.ndarray,
+    boxes: np.ndarray,
+    trace: Trace,
+    chosen: np.ndarray,
+    classes: Sequence[str] | None,
+) -> None:
+    """Draw boxes ``(N, 4)`` with the numbers that chosen queries have in a heat map, and list their classes."""
+    _show(axis, picture)
+    for place, query in enumerate(chosen, start=1):
+        _box(axis, boxes[query], KEY_COLOUR, 1.5)
+        _tag(axis, *boxes[query, :2], str(place), KEY_COLOUR)
+    lines = [f"{place}  {_label(trace, int(query), classes)}" for place, query in enumerate(chosen, start=1)]
+    axis.text(0, -0.03, "\n".join(lines), transform=axis.transAxes, fontsize=8, va="top")
 
 
 def _layers_with_relation(trace: Trace) -> list[int]:
@@ -169,16 +243,30 @@ def _panels(picture: np.ndarray, count: int) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(side * columns + 0.4, side * rows * height / width + 0.6), layout="constrained")
     axes = [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
     for axis in axes:
-        axis.imshow(picture)
-        axis.set_axis_off()
-        axis.set_xlim(-0.5, width - 0.5)
-        axis.set_ylim(height - 0.5, -0.5)
+        _show(axis, picture)
     return figure, axes
 
 
-def _box(axis: Axes, box: np.ndarray, colour: object, width: float) -> None:
+def _show(axis: Axes, picture: np.ndarray) -> None:
+    """Show a picture in its own frame: boxes may stick out."""
+    height, width = picture.shape[:2]
+    axis.imshow(picture)
+    axis.set_axis_off()
+    axis.set_xlim(-0.5, width - 0.5)
+    axis.set_ylim(height - 0.5, -0.5)
+
+
+def _box(axis: Axes, box: np.ndarray, colour: object, width: float, linestyle: str = "-") -> None:
     left, top, right, bottom = box
-    axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=width))
+    style = dict(fill=False, edgecolor=colour, linewidth=width, linestyle=linestyle)
+    axis.add_patch(Rectangle((left, top), right - left, bottom - top, **style))
+
+
+def _tag(axis: Axes, left: float, top: float, text: str, colour: str) -> None:
+    """Write a text above a box's corner, moved into the picture where the box sticks out."""
+    left, top = max(left, axis.get_xlim()[0]), max(top, axis.get_ylim()[1])
+    back = dict(facecolor=colour, alpha=0.8, pad=0.8, lw=0)
+    axis.text(left, top, text, color="white", fontsize=8, va="bottom", bbox=back)
 
 
 def _centre(box: np.ndarray) -> tuple[float, float]:
@@ -186,9 +274,11 @@ def _centre(box: np.ndarray) -> tuple[float, float]:
 
 
 def _label(trace: Trace, query: int, classes: Sequence[str] | None) -> str:
-    label = int(trace.labels[query])
-    name = classes[label] if classes is not None and label < len(classes) else f"class {label}"
-    return f"{name} {trace.scores[query]:.2f}"
+    return f"{_class(int(trace.labels[query]), classes)} {trace.scores[query]:.2f}"
+
+
+def _class(label: int, classes: Sequence[str] | None) -> str:
+    return classes[label] if classes is not None and label < len(classes) else f"class {label}"
 
 
 def _name(trace: Trace, query: int, classes: Sequence[str] | None) -> str:

@@ -45,7 +45,8 @@ def _change(config: Config, args: argparse.Namespace) -> None:
         hook = config.get("default_hooks", {}).get("visualization")
         if hook is None:
             raise UserError("--show-dir needs a config with default_hooks.visualization")
-        hook.update(draw=True, test_out_dir=args.show_dir)
+        # a relative one would lie below the work directory
+        hook.update(draw=True, test_out_dir=str(Path(args.show_dir).absolute()))
 
 
 def _test(config: Config) -> dict | None:

@@ -20,6 +20,18 @@ class MultiScaleDeformableAttention(MmcvMultiScaleDeformableAttention):
             ``im2col_step`` splits no batch here.
     """
 
+    def project(self, value: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
+        """Return the values that are sampled, ``(B, S, C)`` to ``(B, S, h, d)``: zero where padding is.
+
+        Args:
+            value: all levels' features, ``(B, S, C)``.
+            key_padding_mask: ``(B, S)``, True where a value is padding.
+        """
+        value = self.value_proj(value)
+        if key_padding_mask is not None:
+            value = value.masked_fill(key_padding_mask[..., None], 0.0)
+        return value.unflatten(-1, (self.num_heads, -1))
+
     def attend(
         self,
         query: Tensor,
@@ -47,16 +59,29 @@ class MultiScaleDeformableAttention(MmcvMultiScaleDeformableAttention):
         Raises:
             ValueError: reference points have neither 2 nor 4 coordinates, or shapes do not fit together.
         """
+        projected = self.project(value, key_padding_mask)
+        return self.attend_projected(query, projected, reference_points, spatial_shapes, level_start_index)
+
+    def attend_projected(
+        self,
+        query: Tensor,
+        projected: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+    ) -> Tensor:
+        """Return what :meth:`attend` does, from what :meth:`project` returned: several calls may share that.
+
+        Args:
+            projected: ``(B, S, h, d)``.
+            query, reference_points, spatial_shapes, level_start_index: see :meth:`attend`.
+        """
         batch, queries, _ = query.shape
-        value = self.value_proj(value)
-        if key_padding_mask is not None:
-            value = value.masked_fill(key_padding_mask[..., None], 0.0)
-        value = value.unflatten(-1, (self.num_heads, -1))  # (B, S, C) -> (B, S, h, d)
         grid = batch, queries, self.num_heads, self.num_levels, self.num_points
         offsets = self.sampling_offsets(query).view(*grid, 2)
         weights = self.attention_weights(query).view(*grid[:3], -1).softmax(-1).view(grid)
         locations = self._locations(reference_points, offsets, spatial_shapes)
-        sampled = ms_deform_attn(value, spatial_shapes, level_start_index, locations, weights)
+        sampled = ms_deform_attn(projected, spatial_shapes, level_start_index, locations, weights)
         return self.output_proj(sampled)
 
     def _locations(self, reference_points: Tensor, offsets: Tensor, spatial_shapes: Tensor) -> Tensor:

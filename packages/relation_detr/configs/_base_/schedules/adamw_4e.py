@@ -4,7 +4,4 @@
 _base_ = "./adamw_12e.py"
 
 train_cfg = dict(max_epochs=4)
-param_scheduler = [
-    dict(type="FirstEpochLinearLR", start_factor=0.001, by_epoch=True, convert_to_iter_based=True),
-    dict(type="MultiStepLR", by_epoch=True, milestones=[3], gamma=0.1),
-]
+param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], milestones=[3])]

@@ -1,4 +1,4 @@
-"""Finding pictures that are missing, empty or cut off without decoding them: a listing, or the ends of each file."""
+"""Finding pictures that are missing, empty or cut off: by a listing, by the ends of each file, by decoding one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from PIL import Image
+
+_OTHER_HEADS = (b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")  # WebP, BMP, TIFF, GIF, whatever the suffix says
 _HEADS = {b"\xff\xd8": "JPEG", b"\x89PNG": "PNG"}
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _TAIL = 4096  # bytes in which the end marker stands; some programs append a few of their own
@@ -44,5 +47,18 @@ def fault_of_file(path: str | Path) -> str | None:
         tail = file.read()
     kind = next((kind for start, kind in _HEADS.items() if head.startswith(start)), None)
     if kind is None:
-        return "no picture" if path.suffix.lower() in {".jpg", ".jpeg", ".png"} else None
-    return None if _ENDS[kind] in tail else "cut off"
+        named_so = path.suffix.lower() in {".jpg", ".jpeg", ".png"} and not head.startswith(_OTHER_HEADS)
+        return "no picture" if named_so else None
+    if _ENDS[kind] in tail or (kind == "JPEG" and decoding_fault(path) is None):  # some cameras append a film
+        return None
+    return "cut off"
+
+
+def decoding_fault(path: str | Path) -> str | None:
+    """Return why a picture cannot be decoded; None if it can."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's, by format
+        return f"cannot be decoded ({error})"
+    return None

@@ -18,7 +18,9 @@ class RelationObjects365Dataset(RelationCocoDataset):
     publisher; here the last folder and the name count (``patch16/objects365_v2_00908726.jpg``).
 
     Args:
-        bad_images: as in :class:`RelationCocoDataset`; a few listed images were never published.
+        bad_images: as in :class:`RelationCocoDataset`; a few listed images were never published. Officially a picture
+            that cannot be read is replaced by the next without a word; here the log names and counts those that are
+            missing, and names those that turn out to be damaged in training.
         **kwargs: of :class:`RelationCocoDataset`.
     """
 

@@ -6,8 +6,10 @@ resizing, does not clip, and shifts labels silently where ``classes`` is in anot
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
+from logging import WARNING
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -20,9 +22,10 @@ from mmengine.logging import print_log
 from mm_relation_detr.class_space import Labels, class_space
 
 from .coco_file import AnnotationError, CocoFile, read_coco
-from .image_files import fault_of_file, missing_files
+from .image_files import decoding_fault, fault_of_file, missing_files
 
 _SHOWN = 5
+_TRIED = 20  # pictures, before it is said that none is of use
 
 
 @DATASETS.register_module()
@@ -32,22 +35,27 @@ class RelationCocoDataset(BaseDetDataset):
     Crowds are left out, boxes are clipped to their image, and those without extent are dropped. For training
     (``test_mode=False``) an image stays if it has an annotation, crowds included, whose sides are both above one pixel;
     ``filter_cfg=dict(filter_empty_gt=False)`` keeps all. ``metainfo["classes"]`` has one name per class score: 91 for
-    COCO with raw ids, ``none`` where no category has the id.
+    COCO with raw ids, ``none`` where no category has the id; ``metainfo["labels"]`` tells ``RelationCocoMetric`` how
+    they are counted.
 
     Args:
         labels: ``raw`` makes the category id the label, as official detectors do; ``contiguous`` counts from 0, in the
             order of ``metainfo=dict(classes=...)`` or else of the ids.
         bad_images: what to do with images whose file is missing: ``raise``, or ``skip_missing`` to leave them out and
             say so. ``skip`` opens every file and leaves out empty and truncated ones too. In evaluation, what they show
-            counts as not found.
+            counts as not found. A fault that shows only when a picture is loaded is an error with ``raise`` and in
+            evaluation; otherwise training goes on with another picture, and the log names the file. Another size than
+            annotated is an error with ``raise``; otherwise evaluation takes the picture, and the log names it.
         known_bad_images: file names (without folders) that are left out unread, whatever ``bad_images`` is.
         **kwargs: of mmdet's ``BaseDetDataset``.
 
     Attributes:
-        skipped_images: the file of each image that was left out, and why.
+        skipped_images: the file of each image that was left out, and why. Of pictures that worker processes leave out
+            while loading, the log alone tells.
 
     Raises:
-        AnnotationError: the annotation file cannot be used, images are missing, or none can be trained on.
+        AnnotationError: the annotation file cannot be used, images are missing, or none can be trained on. With
+            every ``bad_images``, if all of them are missing.
         ValueError: ``metainfo["classes"]`` has a name that the file has not.
     """
 
@@ -63,11 +71,13 @@ class RelationCocoDataset(BaseDetDataset):
             raise ValueError(f"bad_images is 'raise', 'skip_missing' or 'skip', got {bad_images!r}")
         self.labels, self.bad_images, self.known_bad_images = labels, bad_images, frozenset(known_bad_images)
         self.skipped_images: dict[str, str] = {}
+        self._looked_at: set[int] = set()  # places of the pictures whose file was found in order
+        self._usable, self._named = 0, set()  # samples given, and pictures at fault, by this process
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation file: one entry per image that can be read, by ascending image id."""
-        file = read_coco(self.ann_file, self.backend_args)
+        file = self.read()
         self._take_classes(file)
         counts: Counter[str] = Counter()
         entries = [self._entry(image, file.annotations.get(image["id"], []), counts) for image in file.images]
@@ -76,11 +86,66 @@ class RelationCocoDataset(BaseDetDataset):
         self.skipped_images = self._find_bad_images([entry["img_path"] for entry in entries], file.path)
         return [entry for entry in entries if entry["img_path"] not in self.skipped_images]
 
+    def read(self) -> CocoFile:
+        """Read and check the annotations."""
+        return read_coco(self.ann_file, self.backend_args)
+
+    def prepare_data(self, idx: int) -> dict | None:
+        """Return a sample as the pipeline gives it; None, for another one to be drawn, if its picture is left out.
+
+        That is for training with ``bad_images`` other than ``raise``; what shows only now is said once for each file.
+
+        Raises:
+            AnnotationError: the picture cannot be read, or has not the size that its annotations are made for; or so it
+                is with every picture that this process has loaded.
+        """
+        entry = self.get_data_info(idx)
+        path = entry["img_path"]
+        sample, fault = self._load(idx, entry)
+        if fault is None:
+            self._usable += 1
+            return sample
+        if self.bad_images == "raise" or (self.test_mode and sample is None):
+            raise AnnotationError(
+                f"{path}, listed in {self.ann_file}: {fault}. Fix: correct or replace it, or leave it out with "
+                "known_bad_images"
+            )
+        if path not in self._named:
+            self._named.add(path)
+            done = "evaluated all the same" if self.test_mode else "left out"
+            print_log(f"{path}, listed in {self.ann_file}, is {done}: {fault}", logger="current", level=WARNING)
+        if self.test_mode:
+            return sample
+        self.skipped_images[path] = fault
+        if not self._usable and len(self._named) >= min(_TRIED, len(self)):
+            raise AnnotationError(
+                f"{self.ann_file}: none of the {len(self._named)} pictures loaded so far can be trained on; the last "
+                f"is {path}: {fault}. Fix: give the pictures that the annotations are made for"
+            )
+        return None
+
+    def _load(self, idx: int, entry: dict) -> tuple[dict | None, str | None]:
+        """Return the sample, if its picture can be read, and what is wrong with the picture."""
+        path, local = entry["img_path"], self.backend_args is None
+        # Once for each picture, for it costs two reads; cv2 says nothing where a JPEG is cut off.
+        fault = fault_of_file(path) if local and idx not in self._looked_at else None
+        if fault is not None:
+            return None, fault
+        self._looked_at.add(idx)
+        try:
+            sample = self.pipeline(entry)
+        except Exception:
+            fault = fault_of_file(path) or decoding_fault(path) if local else None
+            if fault is None:  # the pipeline's, not the picture's
+                raise
+            return None, fault
+        return sample, _other_size(sample, (entry["height"], entry["width"]))
+
     def filter_data(self) -> list[dict]:
         """Return the images to train on; for testing, all.
 
         Raises:
-            AnnotationError: none is left.
+            AnnotationError: no box is left.
         """
         settings = self.filter_cfg or {}
         if self.test_mode:
@@ -92,10 +157,11 @@ class RelationCocoDataset(BaseDetDataset):
             if min(entry["width"], entry["height"]) >= min_size
             and (entry["trainable"] or not settings.get("filter_empty_gt", True))
         ]
-        if not kept:
+        if all(one["ignore_flag"] for entry in kept for one in entry["instances"]):
             raise AnnotationError(
                 f"{self.ann_file}: none of {len(self.data_list)} images can be trained on: no box of the wanted "
-                "classes has both sides above one pixel. Fix: give training annotations, or correct metainfo['classes']"
+                "classes, crowds aside, has both sides above one pixel. Fix: give training annotations, or correct "
+                "metainfo['classes']"
             )
         return kept
 
@@ -108,7 +174,7 @@ class RelationCocoDataset(BaseDetDataset):
         space = class_space(file.categories, self.labels, self._metainfo.get("classes"), file.path)
         self.cat2label = dict(space.label_of)
         self.cat_ids = list(space.label_of)
-        self._metainfo["classes"] = space.names
+        self._metainfo |= dict(classes=space.names, labels=self.labels)
         self._metainfo.setdefault("palette", palette_of(space.names))
 
     def _entry(self, image: dict, annotations: list[dict], counts: Counter[str]) -> dict:
@@ -128,33 +194,37 @@ class RelationCocoDataset(BaseDetDataset):
             width=width,
             height=height,
             trainable=any(min(annotation["bbox"][2:]) > 1 for annotation in wanted),
-            instances=[
-                dict(bbox=box, bbox_label=self.cat2label[annotation["category_id"]], ignore_flag=0)
-                for annotation, box in kept
-            ],
+            instances=[self.instance(annotation, box) for annotation, box in kept],
         )
+
+    def instance(self, annotation: dict, box: list[float]) -> dict:
+        """Return mmdet's entry of an annotation with its clipped box."""
+        return dict(bbox=box, bbox_label=self.cat2label[annotation["category_id"]], ignore_flag=0)
 
     def _find_bad_images(self, paths: list[str], source: str) -> dict[str, str]:
         bad = {path: "known to be bad" for path in paths if PurePosixPath(path).name in self.known_bad_images}
         local = [path for path in paths if path not in bad] if self.backend_args is None else []
-        if self.bad_images == "skip":
+        if self.bad_images == "skip" and any(map(os.path.isfile, local)):
             found = ((path, fault_of_file(path)) for path in local)
             bad |= {path: fault for path, fault in found if fault is not None}
         else:
             bad |= dict.fromkeys(missing := list(missing_files(local)), "missing")
-            if missing and self.bad_images == "raise":
+            if missing and (self.bad_images == "raise" or len(missing) == len(local)):
                 raise AnnotationError(
                     f"{source} lists {len(paths)} images, of which {len(missing)} are missing: "
                     f"{', '.join(missing[:_SHOWN])}{', ...' if len(missing) > _SHOWN else ''}. Fix: put them there, "
-                    "set data_root and data_prefix=dict(img=...) to their folder, or bad_images='skip_missing'"
+                    "set data_root and data_prefix=dict(img=...) to their folder, or bad_images='skip_missing' where "
+                    "some are there"
                 )
         if bad:
             reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(bad.values()).items())
             first = ", ".join(f"{path} ({reason})" for path, reason in list(bad.items())[:_SHOWN])
             print_log(
                 f"{source}: {len(bad)} of {len(paths)} images are left out ({reasons}): {first}"
-                f"{', ...' if len(bad) > _SHOWN else ''}",
+                f"{', ...' if len(bad) > _SHOWN else ''}"
+                f"{'. In the evaluation their objects count as not found' if self.test_mode else ''}",
                 logger="current",
+                level=WARNING,
             )
         return bad
 
@@ -177,6 +247,27 @@ def _sticks_out(box: Sequence[float], width: float, height: float) -> bool:
     """Return whether a box (x, y, w, h) leaves its image by more than rounding in the file."""
     x, y, w, h = box
     return min(x, y) < -0.5 or x + w > width + 0.5 or y + h > height + 0.5
+
+
+def _other_size(sample: dict, annotated: tuple[int, int]) -> str | None:
+    """Return what is wrong with the size of a loaded picture; None also where the pipeline does not tell it.
+
+    Args:
+        sample: what the pipeline returned.
+        annotated: height and width in the annotations.
+    """
+    packed = sample.get("data_samples")
+    loaded = (packed.metainfo if packed is not None else sample).get("ori_shape", annotated)
+    if tuple(loaded) == annotated:
+        return None
+    turned = (
+        ": if its boxes are made for the picture as its EXIF entry turns it, set color_type='color' in "
+        "LoadImageFromFile"
+    )
+    return (
+        f"it has {loaded[1]} x {loaded[0]} pixels, its annotations say {annotated[1]} x {annotated[0]}"
+        f"{turned if tuple(loaded) == annotated[::-1] else ''}"
+    )
 
 
 def palette_of(names: Sequence[str]) -> list[tuple[int, ...]]:

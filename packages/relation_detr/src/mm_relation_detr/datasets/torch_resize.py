@@ -12,6 +12,8 @@ from mmdet.datasets.transforms import Resize
 from mmdet.registry import TRANSFORMS
 from torch.nn import functional
 
+_MOST_PIXELS = 10**8
+
 
 @TRANSFORMS.register_module()
 class TorchResize(Resize):
@@ -25,6 +27,9 @@ class TorchResize(Resize):
         single_precision: compute the size in float32, as the official test does; its training computes in float64. Some
             sizes differ by one pixel.
         clip_object_border: clip boxes to the picture, so that rounding puts none outside.
+
+    Raises:
+        ValueError: a picture is so long and thin that it would get hundreds of millions of pixels.
     """
 
     def __init__(
@@ -39,6 +44,11 @@ class TorchResize(Resize):
         height, width = image.shape[:2]
         longest, shortest = (None, self.scale) if isinstance(self.scale, int) else (max(self.scale), min(self.scale))
         size = resized_size(height, width, shortest, longest, self.single_precision)
+        if size[0] * size[1] > _MOST_PIXELS:
+            raise ValueError(
+                f"{results.get('img_path', 'a picture')} of {width} x {height} pixels would get {size[1]} x {size[0]}: "
+                "it is too long and thin. Fix: cut it into pieces, or leave it out with known_bad_images"
+            )
         results["img"] = resize_image(image, size)
         results["img_shape"] = size
         results["scale"] = (size[1], size[0])
@@ -52,33 +62,34 @@ class TorchResize(Resize):
 def resized_size(
     height: int, width: int, shortest: int, longest: int | None = None, single_precision: bool = False
 ) -> tuple[int, int]:
-    """Return the height and width after resizing, truncated; see :class:`TorchResize`."""
+    """Return the height and width after resizing, truncated, but at least 1; see :class:`TorchResize`."""
     if not single_precision:
         ratio = shortest / min(height, width)
         if longest is not None:
             ratio = min(ratio, longest / max(height, width))
-        return int(height * ratio), int(width * ratio)
+        return max(1, int(height * ratio)), max(1, int(width * ratio))
     single, one = np.float32, np.float32(1)
     # torch divides a number by a tensor as reciprocal times number, which rounds twice.
     ratio = one / single(min(height, width)) * single(shortest)
     if longest is not None:
         ratio = min(ratio, one / single(max(height, width)) * single(longest))
-    return int(single(height) * ratio), int(single(width) * ratio)
+    return max(1, int(single(height) * ratio)), max(1, int(single(width) * ratio))
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize a picture of shape (H, W, C), or (H, W), bilinearly with antialiasing.
 
     Computed in float32; whole numbers are rounded back, halves to even. Not torch's own path for uint8: its fixed-point
-    weights change one value in five by one grey level.
+    weights change one value in five by one grey level. One channel at a time, which halves the time and needs a third
+    of the memory; cv2 is still many times faster, and less exact.
     """
     if image.shape[:2] == size:
         return image
-    planes = torch.from_numpy(np.ascontiguousarray(image)).float()
-    planes = planes[None, None] if image.ndim == 2 else planes.permute(2, 0, 1)[None].contiguous()
-    resized = functional.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)[0]
-    if np.issubdtype(image.dtype, np.integer):
-        limits = np.iinfo(image.dtype)
-        resized = resized.round_().clamp_(limits.min, limits.max)
-    resized = resized[0] if image.ndim == 2 else resized.permute(1, 2, 0)
-    return np.ascontiguousarray(resized.numpy().astype(image.dtype))
+    pixels = np.atleast_3d(image)
+    resized = np.empty((*size, pixels.shape[2]), image.dtype)
+    whole = np.iinfo(image.dtype) if np.issubdtype(image.dtype, np.integer) else None
+    for channel in range(pixels.shape[2]):
+        plane = torch.from_numpy(pixels[..., channel].astype(np.float32))[None, None]
+        plane = functional.interpolate(plane, size, mode="bilinear", antialias=True, align_corners=False)[0, 0]
+        resized[..., channel] = plane if whole is None else plane.round_().clamp_(whole.min, whole.max)
+    return resized.reshape(*size, *image.shape[2:])

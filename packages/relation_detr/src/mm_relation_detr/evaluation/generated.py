@@ -28,6 +28,10 @@ class GeneratedCocoMetric(RelationCocoMetric):
     def __init__(self, generate: dict | None = None, **kwargs: Any) -> None:
         super().__init__(ann_file=str(coco_folder(**(generate or {})) / ANNOTATIONS), **kwargs)
 
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Leave out the measures of sizes that no generated object has: they are -1, which nothing can beat."""
+        return {name: value for name, value in super().compute_metrics(results).items() if value >= 0}
+
 
 @METRICS.register_module()
 class CommonPlacesMetric(GeneratedCocoMetric):

@@ -10,7 +10,7 @@ from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmdet.models.layers import DeformableDetrTransformerDecoderLayer, DeformableDetrTransformerEncoderLayer
 from torch import Tensor
 
-from mmrepro.ops import MultiScaleDeformableAttention, ms_deform_attn
+from mmrepro.ops import MultiScaleDeformableAttention
 
 
 class BiasedSelfAttention(MultiheadAttention):
@@ -37,13 +37,6 @@ class BiasedSelfAttention(MultiheadAttention):
 class SharedValueAttention(MultiScaleDeformableAttention):
     """Deformable attention whose projected values can serve several calls."""
 
-    def project(self, value: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
-        """Return the values that are sampled, ``(B, S, C)`` to ``(B, S, h, d)``: zero where padding is."""
-        value = self.value_proj(value)
-        if key_padding_mask is not None:
-            value = value.masked_fill(key_padding_mask[..., None], 0.0)
-        return value.unflatten(-1, (self.num_heads, -1))
-
     def attend(
         self,
         query: Tensor,
@@ -54,14 +47,9 @@ class SharedValueAttention(MultiScaleDeformableAttention):
         key_padding_mask: Tensor | None = None,
     ) -> Tensor:
         """Return the projected attention alone; ``value`` may be what :meth:`project` returned."""
-        if value.dim() == 3:
-            value = self.project(value, key_padding_mask)
-        batch, queries, _ = query.shape
-        grid = batch, queries, self.num_heads, self.num_levels, self.num_points
-        offsets = self.sampling_offsets(query).view(*grid, 2)
-        weights = self.attention_weights(query).view(*grid[:3], -1).softmax(-1).view(grid)
-        locations = self._locations(reference_points, offsets, spatial_shapes)
-        return self.output_proj(ms_deform_attn(value, spatial_shapes, level_start_index, locations, weights))
+        if value.dim() == 4:
+            return self.attend_projected(query, value, reference_points, spatial_shapes, level_start_index)
+        return super().attend(query, value, reference_points, spatial_shapes, level_start_index, key_padding_mask)
 
 
 class RelationEncoderLayer(DeformableDetrTransformerEncoderLayer):
@@ -77,5 +65,7 @@ class RelationDecoderLayer(DeformableDetrTransformerDecoderLayer):
 
     def _init_layers(self) -> None:
         super()._init_layers()
-        self.self_attn = BiasedSelfAttention(**self.self_attn_cfg)
+        # a dict of its own: mmcv writes `dropout` into its default one, which all attentions of a process share
+        none = {"dropout_layer": dict(type="Dropout", drop_prob=0.0)}
+        self.self_attn = BiasedSelfAttention(**{**none, **self.self_attn_cfg})
         self.cross_attn = SharedValueAttention(**{"dropout": 0.0, **self.cross_attn_cfg})

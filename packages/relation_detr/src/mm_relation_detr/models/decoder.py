@@ -12,14 +12,13 @@ from collections.abc import Sequence
 
 import torch
 from mmdet.models.layers import MLP, DeformableDetrTransformerDecoder, coordinate_to_encoding, inverse_sigmoid
-from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 from mmengine.model import ModuleList
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mm_relation_detr.models.attention_layers import RelationDecoderLayer
-from mm_relation_detr.models.position_relation import PositionRelationEmbedding
+from mm_relation_detr.models.position_relation import relation_of_heads
 
 EPS = 1e-3  # of the official inverse sigmoid; mmdet's default is 1e-5
 
@@ -66,14 +65,13 @@ class RelationTransformerDecoder(DeformableDetrTransformerDecoder):
         self.position_relation_embedding = None
         self.use_relation = use_relation and position_relation is not None
         if position_relation is not None:
-            heads = self.layers[0].self_attn.num_heads
-            relation = {"type": PositionRelationEmbedding, "num_heads": heads, **position_relation}
-            if relation["num_heads"] != heads:
-                raise ValueError(
-                    f"position_relation has num_heads={relation['num_heads']}, the decoder's self-attention has "
-                    f"{heads}: leave num_heads out of position_relation"
-                )
-            self.position_relation_embedding = MODELS.build(relation)
+            self.position_relation_embedding = relation_of_heads(position_relation, self.layers[0].self_attn.num_heads)
+        # what is not used gets no gradient, as officially: frozen, distributed training does not wait for it, nor does
+        # weight decay change it
+        if self.position_relation_embedding is not None:
+            self.position_relation_embedding.requires_grad_(use_relation and num_layers > 1)
+        if self.query_scale is not None:
+            self.query_scale.requires_grad_(num_layers > 1)
 
     def _init_layers(self) -> None:
         self.layers = ModuleList(RelationDecoderLayer(**self.layer_cfg) for _ in range(self.num_layers))
@@ -84,7 +82,10 @@ class RelationTransformerDecoder(DeformableDetrTransformerDecoder):
         return MLP(2 * self.embed_dims, self.embed_dims, self.embed_dims, 2)
 
     def init_weights(self) -> None:
-        """Draw what the official code draws; norms and the relation keep what PyTorch drew for them."""
+        """Draw what the official code draws; norms and the relation keep what PyTorch drew for them.
+
+        So do the biases of feed-forward networks: officially layers start as copies, here each has its own.
+        """
         for part in (self.layers, self.ref_point_head, self.query_scale):
             for parameter in () if part is None else part.parameters():
                 if parameter.dim() > 1:
@@ -166,7 +167,7 @@ class RelationTransformerDecoder(DeformableDetrTransformerDecoder):
                 # a row is a box of the layer before, a column a box of this layer: progressive refinement
                 relation = self.position_relation_embedding(source, box, self_attn_mask)
                 attn_mask, source = relation.flatten(0, 1), box  # (B, h, N, N) -> (B*h, N, N)
-        return self._with_unused(torch.stack(states)), torch.stack(boxes)
+        return torch.stack(states), torch.stack(boxes)
 
     def _fixed_position(self, boxes: Tensor) -> Tensor | None:
         """Return the position of all layers where they share one, ``(B, N, C)``, for the initial boxes."""
@@ -194,9 +195,3 @@ class RelationTransformerDecoder(DeformableDetrTransformerDecoder):
             return refined, refined.detach()
         offsets, from_query = head(torch.stack([state, query]))  # one call of the head for both
         return (offsets + logits).sigmoid(), (from_query + logits.detach()).sigmoid()
-
-    def _with_unused(self, states: Tensor) -> Tensor:
-        """Give an unused relation module a gradient of zero, which distributed training waits for."""
-        if self.use_relation or self.position_relation_embedding is None or not self.training:
-            return states
-        return states + 0.0 * sum(parameter.sum() for parameter in self.position_relation_embedding.parameters())

@@ -34,8 +34,12 @@ class DeformableDETRPP(RelationTransformer):
     Args:
         args: as in mmdet.
         bbox_head: the head's config.
+        decoder: the decoder's config.
         use_relation: bias the self-attention by the relation; False is the released behaviour.
         kwargs: see :class:`RelationTransformer`; ``num_queries`` is 300 in the published model.
+
+    Raises:
+        ValueError: the decoder's config has ``use_relation``.
     """
 
     encoder_settings: ClassVar = dict(memory_fusion=False)
@@ -45,6 +49,8 @@ class DeformableDETRPP(RelationTransformer):
     def __init__(
         self, *args: object, bbox_head: dict, decoder: dict, use_relation: bool = False, **kwargs: object
     ) -> None:
+        if "use_relation" in decoder:
+            raise ValueError("decoder has use_relation, which the detector sets: give it to the detector instead")
         bbox_head = {**bbox_head, "binary_encoder": True}
         super().__init__(*args, bbox_head=bbox_head, decoder={**decoder, "use_relation": use_relation}, **kwargs)
 
@@ -54,7 +60,10 @@ class DeformableDETRPP(RelationTransformer):
         self.pos_trans_norm = nn.LayerNorm(self.embed_dims)
 
     def init_weights(self) -> None:
-        """Initialise as in the base class, and the content's projection as the encoder's."""
+        """Initialise as in the base class, and the content's projection as the encoder's.
+
+        How the official code starts this projection's bias we do not know; it keeps what PyTorch drew for it.
+        """
         super().init_weights()
         nn.init.xavier_uniform_(self.pos_trans_fc.weight)
 

@@ -133,6 +133,26 @@ def sine_features(values: Tensor, embed_dim: int, temperature: float, scale: flo
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-3)  # (..., V, embed_dim/2, 2)
 
 
+def relation_of_heads(config: dict, heads: int) -> nn.Module:
+    """Build a relation module for an attention of a number of heads.
+
+    Args:
+        config: of the module; ``type`` is :class:`PositionRelationEmbedding` and ``num_heads`` that of the attention
+            where they are not given.
+        heads: of the attention.
+
+    Raises:
+        ValueError: ``num_heads`` is another number.
+    """
+    relation = MODELS.build({"type": PositionRelationEmbedding, "num_heads": heads, **config})
+    if relation.num_heads != heads:
+        raise ValueError(
+            f"position_relation has num_heads={relation.num_heads}, the decoder's self-attention has {heads}: leave "
+            "num_heads out of position_relation"
+        )
+    return relation
+
+
 class _Boxes(NamedTuple):
     """An image's boxes, as chunks of rows need them; K is the number of frequencies."""
 
@@ -214,18 +234,19 @@ class _Relation(torch.autograd.Function):
         by_weights = _Weights(*map(torch.zeros_like, weights))
         chunks = _chunks(src, tgt, attn_mask, ctx.rows)
         scratch = _Scratch(weights, min(ctx.rows, src.size(1)) * tgt.size(1))
-        for image, of_image in enumerate(grad):
-            boxes = _boxes(src[image], tgt[image], frequencies)
-            targets = _target_map(boxes, weights)
-            for chunk, columns in chunks:
-                logits, features = _logits(boxes, weights, targets, frequencies, chunk, columns, scratch)
-                by_logits = logits.gt_(0.0).mul_(of_image[:, chunk, columns])
-                if attn_mask is not None:
-                    by_logits.masked_fill_(attn_mask[chunk, columns], 0.0)
-                by_weights.bias.add_(by_logits.sum((1, 2), keepdim=True))
-                by_weights.centres.addmm_(by_logits.flatten(1), features.T)
-                by_sources = by_logits.flatten(0, 1) @ boxes.target_sizes[columns]  # (H*R, 4K)
-                _add_size_gradients(by_weights, by_sources, boxes.source_sizes[chunk])
+        with torch.autocast(grad.device.type, enabled=False):  # the caller's, which the forward pass has left as well
+            for image, of_image in enumerate(grad):
+                boxes = _boxes(src[image], tgt[image], frequencies)
+                targets = _target_map(boxes, weights)
+                for chunk, columns in chunks:
+                    logits, features = _logits(boxes, weights, targets, frequencies, chunk, columns, scratch)
+                    by_logits = logits.gt_(0.0).mul_(of_image[:, chunk, columns])
+                    if attn_mask is not None:
+                        by_logits.masked_fill_(attn_mask[chunk, columns], 0.0)
+                    by_weights.bias.add_(by_logits.sum((1, 2), keepdim=True))
+                    by_weights.centres.addmm_(by_logits.flatten(1), features.T)
+                    by_sources = by_logits.flatten(0, 1) @ boxes.target_sizes[columns]  # (H*R, 4K)
+                    _add_size_gradients(by_weights, by_sources, boxes.source_sizes[chunk])
         return None, None, _join(by_weights), by_weights.bias.flatten(), None, None, None
 
 

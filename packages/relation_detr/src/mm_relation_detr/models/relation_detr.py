@@ -25,6 +25,9 @@ class RelationDETR(DINOPP):
         hybrid_num_queries: queries of the hybrid pass; 0 leaves out what only that pass has, as predicting allows.
         hybrid_repeat: how many hybrid queries belong to a target.
         args, kwargs: see :class:`RelationTransformer`.
+
+    Raises:
+        ValueError: the head's config has what the detector sets there.
     """
 
     encoder_settings: ClassVar = dict(memory_fusion=True)
@@ -39,6 +42,11 @@ class RelationDETR(DINOPP):
         hybrid_repeat: int = 6,
         **kwargs: Any,
     ) -> None:
+        if given := {"hybrid", "hybrid_repeat"} & bbox_head.keys():
+            raise ValueError(
+                f"bbox_head has {', '.join(sorted(given))}, which the detector sets: give hybrid_num_queries and "
+                "hybrid_repeat to the detector instead"
+            )
         self.hybrid_num_queries = hybrid_num_queries
         bbox_head = {**bbox_head, "hybrid": hybrid_num_queries > 0, "hybrid_repeat": hybrid_repeat}
         super().__init__(*args, bbox_head=bbox_head, num_queries=num_queries, **kwargs)

@@ -16,6 +16,8 @@ from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
+from mm_relation_detr.models.position_relation import relation_of_heads
+
 
 class PositionRelationDinoDecoder(DinoTransformerDecoder):
     """DINO's decoder whose self-attention, from the second layer on, is biased by the relation of refined boxes.
@@ -31,13 +33,8 @@ class PositionRelationDinoDecoder(DinoTransformerDecoder):
 
     def __init__(self, *, position_relation: dict, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        heads = self.layers[0].self_attn.num_heads
-        self.position_relation_embedding = MODELS.build({"num_heads": heads, **position_relation})
-        if self.position_relation_embedding.num_heads != heads:
-            raise ValueError(
-                f"position_relation has num_heads={self.position_relation_embedding.num_heads}, the decoder's "
-                f"self-attention has {heads}: leave num_heads out of position_relation"
-            )
+        self.position_relation_embedding = relation_of_heads(position_relation, self.layers[0].self_attn.num_heads)
+        self.position_relation_embedding.requires_grad_(self.num_layers > 1)  # else unused: see the other decoder
 
     def forward(
         self,

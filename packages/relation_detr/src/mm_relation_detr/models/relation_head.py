@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
+from mmcv.ops import batched_nms
 from mmdet.models.dense_heads import DINOHead
 from mmdet.models.losses import QualityFocalLoss
 from mmdet.registry import MODELS
@@ -60,7 +61,9 @@ class RelationDETRHead(DINOHead):
         loss_cls: config of the class loss; ``FocalLoss`` in the ``++`` models.
         train_cfg: with the ``assigner``, a :class:`BatchedHungarianAssigner`.
         test_cfg: ``max_per_img``; ``clip`` to bring boxes into the image, which mmdet does and the official code does
-            not.
+            not. Of the boxes that are left, ``score_thr`` drops those of lower scores, and ``nms``, such as
+            ``dict(type="nms", iou_threshold=0.7)``, those that overlap a better one of their class; officially both
+            are off.
 
     Raises:
         TypeError: the assigner is another one.
@@ -274,7 +277,14 @@ class RelationDETRHead(DINOHead):
         corners = bbox_cxcywh_to_xyxy(bbox_pred[queries].float()) * size
         if self.test_cfg.get("clip", False):  # mmdet clips, the official code does not
             corners = corners.clamp(min=0).minimum(size)
-        return InstanceData(bboxes=corners, scores=scores, labels=chosen % self.num_classes)
+        found = InstanceData(bboxes=corners, scores=scores, labels=chosen % self.num_classes)
+        if (least := self.test_cfg.get("score_thr")) is not None:
+            found = found[scores >= least]
+        if (nms := self.test_cfg.get("nms")) is not None and len(found):
+            scored, kept = batched_nms(found.bboxes, found.scores, found.labels, nms)
+            found = found[kept]
+            found.scores = scored[:, -1]  # Soft-NMS lowers them
+        return found
 
 
 def _targets(instances: Sequence[InstanceData], metas: Sequence[dict]) -> Targets:

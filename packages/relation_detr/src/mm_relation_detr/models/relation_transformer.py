@@ -38,12 +38,13 @@ class RelationTransformer(DeformableDETR):
     Args:
         args: as in mmdet.
         bbox_head: as in mmdet.
-        dn_cfg: arguments of the denoising beside the number of classes, channels and queries.
+        dn_cfg: arguments of the denoising beside the number of classes, channels and queries; None where there is none.
         kwargs: as in mmdet. ``encoder`` and ``decoder`` take the arguments of :class:`RelationTransformerEncoder` and
             :class:`RelationTransformerDecoder`.
 
     Raises:
-        ValueError: layers are made for another number of levels than the neck gives.
+        ValueError: layers are made for another number of levels than the detector, or a detector without denoising
+            gets a ``dn_cfg``.
     """
 
     two_stage: ClassVar[bool] = True
@@ -56,6 +57,8 @@ class RelationTransformer(DeformableDETR):
     def __init__(
         self, *args: Any, bbox_head: dict | ConfigDict, dn_cfg: dict | ConfigDict | None = None, **kwargs: Any
     ) -> None:
+        if dn_cfg and self.denoising is None:
+            raise ValueError(f"{type(self).__name__} has no denoising: leave dn_cfg out")
         self.dn_cfg = dn_cfg
         # a copy: mmdet writes into it, and a config may be built twice
         settings = {"bbox_head": {**bbox_head}, "as_two_stage": self.two_stage, "with_box_refine": True}
@@ -96,7 +99,10 @@ class RelationTransformer(DeformableDETR):
         return self.bbox_head.cls_branches[number], self.bbox_head.reg_branches[number]
 
     def init_weights(self) -> None:
-        """Initialise as the official code does; what is not named here keeps what PyTorch drew for it."""
+        """Initialise as the official code does; what is not named here keeps what PyTorch drew for it.
+
+        Encoder layers officially start with equal biases of their feed-forward networks, here with their own.
+        """
         # past mmdet's Deformable DETR, which draws all matrices of the encoder and layers that are not here
         super(DeformableDETR, self).init_weights()
         for layer in self.encoder.layers:
@@ -131,7 +137,15 @@ class RelationTransformer(DeformableDETR):
             ``hidden_states``, ``(layers, B, N, C)``, and ``boxes``, ``(layers, B, N, 4)`` in [0, 1]. In training also
             ``enc_outputs_class``, ``(B, K, classes)``, and ``enc_outputs_coord``, ``(B, K, 4)``, or None; ``dn_meta``,
             mmdet's counts of denoising queries, or None; and ``hybrid``, the same four of the second pass, or None.
+
+        Raises:
+            ValueError: the neck gives another number of maps than the layers are made for.
         """
+        if len(img_feats) != self.num_feature_levels:
+            raise ValueError(
+                f"the neck gives {len(img_feats)} maps, the detector has num_feature_levels={self.num_feature_levels}: "
+                "set the neck's num_outs to it"
+            )
         encoder_inputs, shared = self.pre_transformer(img_feats, batch_data_samples)
         memory = self.forward_encoder(**encoder_inputs)["memory"]
         mask = shared.pop("memory_mask")
