@@ -7,18 +7,20 @@ import types
 import zipfile
 from argparse import Namespace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModel
-from mmengine.registry import MODELS
+from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
 from torch import nn
 
 from mmrepro import papers, safe_loading
 from mmrepro.checkpoint import CheckpointMismatchError, KeyRules, Rename, save
 from mmrepro.engine import components  # noqa: F401  registers the hook
+from mmrepro.engine.strict_load_hook import StrictLoadHook
 
 RULES = KeyRules([Rename("official.*", "layer.*"), Rename("output.*", "head.*")])
 
@@ -121,6 +123,24 @@ def test_missing_and_unknown_keys_are_named(runner, tmp_path):
     with pytest.raises(CheckpointMismatchError) as caught:
         runner(load_from=str(tmp_path / "other.pth")).load_or_resume()
     assert caught.value.problems == {"not in the file": ["head.bias"], "not in the model": ["stray"]}
+
+
+def test_what_a_subclass_reads_is_checked_and_loaded(runner, tmp_path):
+    @HOOKS.register_module(force=True)
+    class HalvingLoadHook(StrictLoadHook):
+        added: ClassVar = {}
+
+        def read(self, runner, checkpoint):
+            return {key: value / 2 for key, value in super().read(runner, checkpoint).items()} | self.added
+
+    torch.save(official_state(), tmp_path / "official.pth")
+    run = runner({"type": "HalvingLoadHook"}, load_from=str(tmp_path / "official.pth"))
+    run.load_or_resume()
+    halved = torch.load(tmp_path / "official.pth", weights_only=True)["official.weight"] / 2
+    assert torch.equal(run.model.layer.weight, halved)
+    HalvingLoadHook.added = {"stray": torch.zeros(1)}
+    with pytest.raises(CheckpointMismatchError, match=r"official\.pth(.|\n)*stray"):
+        runner({"type": "HalvingLoadHook"}, load_from=str(tmp_path / "official.pth")).load_or_resume()
 
 
 def test_what_is_ignored_keeps_its_fresh_weights(runner, tmp_path):

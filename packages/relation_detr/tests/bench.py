@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
+from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttention as MmcvMultiScaleDeformableAttention
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.utils import register_all_modules
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 import mm_relation_detr  # noqa: F401  registers everything
 from mm_relation_detr.models.position_relation import PositionRelationEmbedding
 from mmrepro import papers
+from mmrepro.ops import MultiScaleDeformableAttention
 
 Make = Callable[[], Callable[[], object]]
 OURS = "relation-detr_r50-4scale_2xb5-12e_coco.py"
@@ -55,6 +57,16 @@ def groups() -> dict[str, dict[str, dict[str, dict[str, Make]]]]:
                 what: {
                     "Relation-DETR": partial(make, ours, (height, width), device),
                     "DINO": partial(make, dino, (height, width), device),
+                }
+                for what, make in (("prediction", prediction), ("training step", training_step))
+            }
+            for height, width in SIZES
+        }
+        found[f"{name}: the same, DINO with the core's deformable attention"] = {
+            f"{height}x{width}": {
+                what: {
+                    "Relation-DETR": partial(make, ours, (height, width), device),
+                    "DINO": partial(make, dino_with_our_operator, (height, width), device),
                 }
                 for what, make in (("prediction", prediction), ("training step", training_step))
             }
@@ -100,6 +112,15 @@ def ours() -> nn.Module:
 def dino() -> nn.Module:
     """Return mmdet's DINO with ResNet-50, without weights from ImageNet."""
     return network(Config.fromstring(DINO, ".py"))
+
+
+def dino_with_our_operator() -> nn.Module:
+    """Return the same with the core's deformable attention, which has mmcv's parameters and results."""
+    model = dino()
+    for module in model.modules():
+        if type(module) is MmcvMultiScaleDeformableAttention:
+            module.__class__ = MultiScaleDeformableAttention
+    return model
 
 
 def network(config: Config) -> nn.Module:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
 
-from mmrepro import papers
-
-SIZE = (64, 64)
+SIZE = (40, 64)
 
 
 @pytest.fixture
@@ -38,18 +37,37 @@ def small(bench, monkeypatch):
     return bench
 
 
-def test_both_detectors_have_the_same_sizes(bench):
-    ours = Config.fromfile(papers.find_config("relation_detr", bench.OURS)).model
-    theirs = Config.fromstring(bench.DINO, ".py").model
-    for name in ("depth", "frozen_stages", "out_indices"):
-        assert ours.backbone[name] == theirs.backbone[name], name
-    for one, other in ((ours, theirs), (ours.encoder, theirs.encoder), (ours.decoder, theirs.decoder)):
-        names = {"num_queries", "num_feature_levels", "num_layers"} & {*one} & {*other}
-        assert names
-        assert all(one[name] == other[name] for name in names)
-    for part in ("encoder", "decoder"):
-        ffns = [one[part].layer_cfg.ffn_cfg.feedforward_channels for one in (ours, theirs)]
-        assert ffns == [2048, 2048]
+def test_both_detectors_have_the_same_sizes(bench, monkeypatch):
+    built = []
+
+    def only_built(config):
+        register_all_modules()
+        built.append(MODELS.build(config.model))
+
+    monkeypatch.setattr(bench, "network", only_built)
+    with torch.device("meta"):
+        bench.ours()
+        bench.dino()
+    ours, theirs = map(sizes, built)
+    assert ours == theirs
+    assert (ours["queries"], ours["levels"], ours["layers"]) == (900, 4, (6, 6))
+
+
+def sizes(model):
+    backbone, encoder, decoder = model.backbone, model.encoder, model.decoder
+    of_encoder, of_decoder = encoder.layers[0], decoder.layers[0]
+    return dict(
+        backbone=(type(backbone), backbone.depth, backbone.frozen_stages, tuple(backbone.out_indices)),
+        queries=model.num_queries,
+        levels=model.num_feature_levels,
+        channels=model.embed_dims,
+        layers=(len(encoder.layers), len(decoder.layers)),
+        attention=[
+            (one.num_heads, one.num_levels, one.num_points) for one in (of_encoder.self_attn, of_decoder.cross_attn)
+        ],
+        self_attention=of_decoder.self_attn.num_heads,
+        ffn=[one.ffn.feedforward_channels for one in (of_encoder, of_decoder)],
+    )
 
 
 def test_both_relations_are_the_same_function(bench):
@@ -71,7 +89,7 @@ def test_a_relation_is_computed_with_and_without_its_backward_pass(bench, what):
     assert (modules[0].pos_proj[0].weight.grad is not None) == (what == "training step")
 
 
-@pytest.mark.parametrize("name", ["ours", "dino"])
+@pytest.mark.parametrize("name", ["ours", "dino", "dino_with_our_operator"])
 def test_a_training_step_reaches_the_whole_detector(small, name):
     models = []
 
@@ -86,22 +104,25 @@ def test_a_training_step_reaches_the_whole_detector(small, name):
         assert any(parameter.grad is not None and parameter.grad.any() for parameter in part.parameters())
 
 
-@pytest.mark.parametrize("name", ["ours", "dino"])
+@pytest.mark.parametrize("name", ["ours", "dino", "dino_with_our_operator"])
 def test_a_prediction_is_of_the_whole_image(small, name):
-    models, found = [], []
+    seen = []
 
     def remembered():
         model = getattr(small, name)()
         predict = model.predict
-        model.predict = lambda *given, **options: found.append(predict(*given, **options))
-        models.append(model)
+        model.predict = lambda images, samples, **options: seen.append(
+            (model.training, images, predict(images, samples, **options))
+        )
         return model
 
     small.prediction(remembered, SIZE, "cpu")()
-    assert not models[0].training
-    ((sample,),) = found
+    ((training, images, (sample,)),) = seen
+    assert not training
+    assert torch.equal(images, small.batch(SIZE, "cpu")[0])
+    assert images.shape[2:] == sample.batch_input_shape == (64, 64)
+    assert sample.img_shape == SIZE
     assert len(sample.pred_instances) == 300
-    assert sample.pred_instances.bboxes.max() <= max(SIZE) + 50
 
 
 def test_an_image_is_padded_and_its_boxes_are_inside(bench):
@@ -118,10 +139,11 @@ def test_an_image_is_padded_and_its_boxes_are_inside(bench):
 
 def test_sides_are_declared_by_group(bench, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    relation, detector = bench.groups().values()
+    relation, *detectors = bench.groups().values()
     assert [list(lines.values()) and list(*lines.values()) for lines in relation.values()] == [["ours", "plain"]] * 2
-    assert list(detector) == ["320x320", "800x1333"]
-    for lines in detector.values():
+    assert len(detectors) == 2  # DINO as it is, and with our operator
+    assert [list(detector) for detector in detectors] == [["320x320", "800x1333"]] * 2
+    for lines in (lines for detector in detectors for lines in detector.values()):
         assert {what: list(sides) for what, sides in lines.items()} == {
             "prediction": ["Relation-DETR", "DINO"],
             "training step": ["Relation-DETR", "DINO"],

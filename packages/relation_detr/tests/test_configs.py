@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet.datasets import CocoDataset
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
 from PIL import Image
 
+from mmrepro.datasets.generated.coco_shapes import ANNOTATIONS, CATEGORIES, PICTURES, coco_folder
 from mmrepro.engine import test as test_tool
 from mmrepro.testing import load_config, tiny
 
@@ -87,6 +92,37 @@ def test_weights_to_start_from_replace_those_of_the_backbone(tmp_path, template)
     config = load_config(copied(template, tmp_path / "other", start="weights.pth"))
     assert config.load_from == "weights.pth"
     assert config.model.backbone.init_cfg is None
+
+
+def test_mmdets_usual_way_is_a_config(tmp_path):
+    """Its own reader, resizing, clipping and metric, all in one run; pictures and detector alone are small."""
+    full = load_config(CONFIGS / "relation-detr_r50-4scale_coco-mmdet.py")
+    config = tiny(full)
+    config.model.bbox_head.num_classes = len(CATEGORIES)
+    root, names = coco_folder(count=4, size=64), tuple(CATEGORIES.values())
+    data = dict(data_root=str(root), ann_file=ANNOTATIONS, data_prefix=dict(img=PICTURES))
+    config.test_dataloader.dataset = {**full.test_dataloader.dataset, **data, "metainfo": dict(classes=names)}
+    config.test_evaluator = dict(full.test_evaluator, ann_file=str(root / ANNOTATIONS))
+    config.work_dir, config.log_level, config.experiment_name = str(tmp_path), "ERROR", "mmdets_way"
+    config.pop("tiny")
+    sample = DATASETS.build(config.test_dataloader.dataset)[0]["data_samples"]
+    assert max(sample.img_shape) <= 1333
+    assert min(sample.img_shape) == 800
+    config.test_dataloader.dataset.pipeline[1].scale = (96, 64)
+    runner = Runner.from_cfg(config)
+    runner.model.init_weights()
+    seen, predict = [], runner.model.predict
+    runner.model.predict = lambda *given, **options: seen.extend(found := predict(*given, **options)) or found
+    assert 0 <= runner.test()["coco/bbox_mAP"] <= 1
+    (metric,) = runner.test_evaluator.metrics
+    assert (type(runner.test_dataloader.dataset), type(metric)) == (CocoDataset, CocoMetric)
+    assert metric.cat_ids == list(CATEGORIES)
+    for one in seen:
+        height, width = one.ori_shape
+        assert (one.pred_instances.bboxes >= 0).all()
+        assert (one.pred_instances.bboxes <= torch.tensor([width, height, width, height])).all()
+    assert len(seen) == 4
+    assert type(DATASETS.build(dict(full.train_dataloader.dataset, lazy_init=True))) is CocoDataset
 
 
 def test_predictions_are_drawn_where_a_test_is_asked_to(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.structures import InstanceData
 from torch import nn
 
@@ -18,6 +19,7 @@ from mm_relation_detr.models import (  # noqa: F401  register
     relation_detr,
     relation_head,
 )
+from mm_relation_detr.raw_prediction import RawPrediction
 
 KINDS = ("RelationDETR", "DINOPP", "DABDeformableDETRPP", "DNDeformableDETRPP", "DeformableDETRPP")
 DIMS, LEVELS, CLASSES, QUERIES, SIDE = 16, 4, 5, 12, 96
@@ -272,18 +274,19 @@ def test_initial_weights_are_those_of_the_official_code():
     assert all(is_xavier(conv.conv.weight) for conv in (*model.neck.convs, *model.neck.extra_convs))
 
 
-class RawPrediction(nn.Module):
-    """Logits and boxes of the last layer for images of one size without padding."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, images):
-        size = tuple(images.shape[-2:])
-        samples = [DetDataSample(metainfo={"img_shape": size, "batch_input_shape": size}) for _ in images]
-        logits, boxes = self.model(images, samples, mode="tensor")
-        return logits[-1], boxes[-1]
+def test_a_raw_prediction_is_that_of_the_last_layer():
+    raw = RawPrediction(awake(build())).eval()
+    images, samples = batch(side=64)
+    samples[1].set_metainfo({"img_shape": (64, 64)})  # without padding
+    with torch.no_grad():
+        logits, boxes = raw(images)
+        found = raw.model.predict(images, samples, rescale=False)
+    assert (logits.shape, boxes.shape) == ((2, QUERIES, CLASSES), (2, QUERIES, 4))
+    for image, one in enumerate(found):
+        scores, places = logits[image].sigmoid().flatten().topk(10)
+        torch.testing.assert_close(one.pred_instances.scores, scores)
+        corners = bbox_cxcywh_to_xyxy(boxes[image, places // CLASSES]) * 64
+        torch.testing.assert_close(one.pred_instances.bboxes, corners)
 
 
 @pytest.mark.parametrize("kind", ["RelationDETR", "DeformableDETRPP"])

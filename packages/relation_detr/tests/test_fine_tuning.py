@@ -96,18 +96,48 @@ def test_a_checkpoint_of_other_classes_is_not_tested_even_where_fine_tuning_is_a
         runner.test()
 
 
-@pytest.mark.parametrize("same", [True, False])
-def test_as_many_classes_are_kept_where_their_names_are_the_same(state, tmp_path, same):
+@pytest.mark.parametrize("names", [NAMES, ["none", "cat", *NAMES[2:]], None])
+def test_as_many_classes_are_kept_unless_their_names_are_others(tmp_path, names, monkeypatch):
+    """Of a file that does not name them it is said."""
     config = of_other_classes(tmp_path, tmp_path / "named.pth", new_classes=True)
     torch.manual_seed(8)
     weights = MODELS.build(config.model).state_dict()
-    names = NAMES if same else ["none", "cat", *NAMES[2:]]
-    codes = [code for name in names for code in [*map(ord, name), -1]][:-1]
-    torch.save(to_official(weights) | {"_classes_": torch.tensor(codes)}, tmp_path / "named.pth")
-    found = Runner.from_cfg(config).train().state_dict()
+    torch.save(to_official(weights) | ({"_classes_": codes(names)} if names else {}), tmp_path / "named.pth")
+    runner = Runner.from_cfg(config)
+    said = []
+    monkeypatch.setattr(runner.logger, "warning", lambda text, *others: said.append(text))
+    found = runner.train().state_dict()
     for key in filter(is_class_row, weights):
         if key.endswith("weight"):  # biases start at the same value
-            assert torch.equal(found[key], weights[key]) == same, key
+            assert torch.equal(found[key], weights[key]) == (names in (NAMES, None)), key
+    assert any("named.pth does not name its classes" in text for text in said) == (names is None)
+
+
+def codes(names) -> torch.Tensor:
+    """Return class names as official files carry them."""
+    return torch.tensor([code for name in names for code in [*map(ord, name), -1]][:-1])
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_rows_of_the_classes_alone_are_kept_where_their_names_are_the_same(tmp_path, same):
+    names = NAMES if same else ["none", "cat", *NAMES[2:]]
+    config = of_other_classes(tmp_path, tmp_path / "named.pth", new_classes=True)
+    weights = MODELS.build(config.model).state_dict()
+    torch.save(to_official(weights) | {"_classes_": codes(names)}, tmp_path / "named.pth")
+    config.custom_hooks[0].options = dict(contiguous=True)
+    config.model.bbox_head.num_classes = 3
+    config.train_dataloader.dataset.labels = "contiguous"
+    found = Runner.from_cfg(config).train().state_dict()
+    for key in filter(is_class_row, weights):
+        if key.endswith("weight"):
+            assert torch.equal(found[key], weights[key][[1, 3, 7]]) == same, key
+
+
+def test_a_misspelt_option_is_said_where_classes_may_be_others(official, tmp_path):
+    config = of_other_classes(tmp_path, official, new_classes=True)
+    config.custom_hooks[0].options = dict(contigous=True)
+    with pytest.raises(ValueError, match="contigous"):
+        Runner.from_cfg(config).train()
 
 
 def test_only_the_classes_may_be_others(state, tmp_path):
@@ -144,6 +174,40 @@ def test_another_backbone_is_one_line(ours, tmp_path):
     with pytest.raises(CheckpointMismatchError, match="'ResNet' in the file, 'RelationSwin' in the config") as refused:
         Runner.from_cfg(config).train()
     assert str(refused.value).count("backbone.") == 2
+
+
+@pytest.mark.parametrize("classes", [6, 8])
+def test_an_official_file_with_an_unknown_key_is_named_with_all_that_is_wrong(state, tmp_path, classes):
+    torch.save(to_official(state) | {"transformer.extra": torch.zeros(1)}, tmp_path / "official.pth")
+    config = of_other_classes(tmp_path, tmp_path / "official.pth", new_classes=False, classes=classes)
+    with pytest.raises(CheckpointMismatchError, match=r"official\.pth does not(.|\n)*transformer\.extra") as refused:
+        Runner.from_cfg(config).train()
+    assert ("num_classes: 6 in the file, 8 in the config" in str(refused.value)) == (classes == 8)
+    assert "cls_branches" not in str(refused.value)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_options_of_the_hook_count_in_what_is_said_to_differ(state, tmp_path, named):
+    """Six official rows are two classes; without names which they are is not known, so nothing is said of them."""
+    extra = {"transformer.extra": torch.zeros(1)} | ({"_classes_": codes(NAMES[:6])} if named else {})
+    torch.save(to_official(state) | extra, tmp_path / "official.pth")
+    config = of_other_classes(tmp_path, tmp_path / "official.pth", new_classes=False, classes=5)
+    config.custom_hooks[0].options = dict(contiguous=True, hybrid=False)
+    config.model.hybrid_num_queries = 0
+    with pytest.raises(CheckpointMismatchError, match=r"official\.pth does not(.|\n)*transformer\.extra") as refused:
+        Runner.from_cfg(config).train()
+    assert "num_classes: 6" not in str(refused.value)
+    assert "hybrid_num_queries" not in str(refused.value)
+    assert ("num_classes: 2 in the file, 5 in the config" in str(refused.value)) == named
+
+
+def test_a_missing_key_is_listed_beside_the_settings_that_differ(state, tmp_path):
+    lacking = "encoder.layers.0.norms.0.weight"
+    torch.save({"state_dict": {key: value for key, value in state.items() if key != lacking}}, tmp_path / "lacking.pth")
+    with pytest.raises(CheckpointMismatchError, match="num_classes: 6 in the file, 8 in the config") as refused:
+        Runner.from_cfg(of_other_classes(tmp_path, tmp_path / "lacking.pth", new_classes=False)).train()
+    assert lacking in str(refused.value)
+    assert "cls_branches" not in str(refused.value)
 
 
 def test_a_file_that_is_no_detector_is_refused_by_its_keys(tmp_path):

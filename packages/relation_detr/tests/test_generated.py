@@ -6,6 +6,7 @@ from mmengine.structures import InstanceData
 
 from mm_relation_detr.datasets.generated import GeneratedCocoDataset
 from mm_relation_detr.evaluation.generated import CommonPlacesMetric, GeneratedCocoMetric
+from mm_relation_detr.evaluation.relation_coco_metric import RelationCocoMetric
 
 SETTINGS = dict(count=12, size=64)
 
@@ -46,6 +47,12 @@ def test_the_truth_has_an_ap_of_one_and_moved_boxes_less(pictures):
         return boxes
 
     assert evaluate(GeneratedCocoMetric(generate=SETTINGS), pictures, moved)["coco/bbox_mAP"] < 0.7
+
+
+def test_a_number_that_is_none_stays_and_one_that_does_not_exist_goes(pictures, monkeypatch):
+    found = dict(bbox_mAP=float("nan"), bbox_mAP_s=0.0, bbox_mAP_l=-1.0)
+    monkeypatch.setattr(RelationCocoMetric, "compute_metrics", lambda *_: found)
+    assert GeneratedCocoMetric(generate=SETTINGS).compute_metrics([]).keys() == {"bbox_mAP", "bbox_mAP_s"}
 
 
 def test_guessing_does_not_look_at_predictions_and_stays_near_zero(pictures):

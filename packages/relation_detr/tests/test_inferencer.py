@@ -153,6 +153,9 @@ def test_how_a_picture_was_seen_is_drawn(inferencer, pictures, tmp_path):
     explained = inferencer.explain(one, tmp_path, threshold=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in explained.files)
     assert [path.stem.rsplit("_")[-1] for path in explained.files] == ["detections", "relations", "heads", "refinement"]
+    (alone,) = inferencer.explain(one, tmp_path / "alone", threshold=0, drawings=["heads"]).files
+    assert list((tmp_path / "alone").iterdir()) == [alone]
+    assert alone.read_bytes() == explained.files[2].read_bytes()
     trace = explained.trace
     layers, queries = trace.boxes.shape[:2]
     assert trace.relations.shape == (layers - 1, 8, queries, queries)
@@ -163,8 +166,7 @@ def test_how_a_picture_was_seen_is_drawn(inferencer, pictures, tmp_path):
 
 
 def test_a_model_that_uses_no_relation_is_drawn_without(pictures, tmp_path):
-    config = small("deformable-detr-pp_r50-4scale_2xb5-12e_coco")
-    config.model.use_relation = False  # as released
+    config = small("deformable-detr-pp_r50-4scale_2xb5-12e_coco")  # as released
     other = RelationDETRInferencer(config, weights_of(config, tmp_path / "weights.pth"), device="cpu")
     explained = other.explain(sorted(pictures.iterdir())[0], tmp_path / "drawn")
     assert [path.stem.rsplit("_")[-1] for path in explained.files] == ["detections", "refinement"]
@@ -193,13 +195,23 @@ def test_class_names_come_from_the_file_the_config_or_coco(files, tmp_path):
     assert coco_names(80)[0] == "person"
 
 
-def test_weights_of_another_model_are_refused_key_by_key(tmp_path):
+@pytest.mark.parametrize("official", [False, True])
+def test_weights_of_another_model_are_refused_with_the_settings_that_differ(tmp_path, official):
     config = small()
     wider = small()
     wider.model.bbox_head.num_classes = 5
     path = weights_of(wider, tmp_path / "other.pth")
-    with pytest.raises(CheckpointMismatchError, match=r"other\.pth(.|\n)*bbox_head\.cls_branches\.0\.weight"):
+    if official:
+        torch.save(to_official(torch.load(path, weights_only=True)["state_dict"]), path)
+    with pytest.raises(CheckpointMismatchError, match=r"other\.pth(.|\n)*num_classes: 5 in the file, 8 in the config"):
         RelationDETRInferencer(config, path, device="cpu")
+
+
+def test_weights_with_an_unknown_key_are_refused_by_it(files, tmp_path):
+    state = torch.load(files, weights_only=True)["state_dict"]
+    torch.save({"state_dict": state | {"extra": torch.zeros(1)}}, tmp_path / "more.pth")
+    with pytest.raises(CheckpointMismatchError, match=r"more\.pth(.|\n)*extra"):
+        RelationDETRInferencer(small(), tmp_path / "more.pth", device="cpu")
 
 
 def test_bad_input_is_named(inferencer, pictures, tmp_path):
@@ -233,18 +245,25 @@ def test_bad_input_is_named(inferencer, pictures, tmp_path):
     for wrong, message in ((dict(query=99), "no query 99"), (dict(layer=0), "layer 0 has no relation bias")):
         with pytest.raises(IndexError, match=message):
             inferencer.explain(one, tmp_path / "explained", **wrong)
+    with pytest.raises(ValueError, match="no drawing 'bias': they are 'detections', 'relations', 'heads'"):
+        inferencer.explain(one, tmp_path / "explained", drawings=("heads", "bias"))
     assert not (tmp_path / "explained").exists()
 
 
 def test_results_that_would_replace_one_another_are_refused(inferencer, pictures, tmp_path):
-    one = sorted(pictures.iterdir())[0]
-    other = tmp_path / "other" / f"{one.stem}.jpg"
-    other.parent.mkdir()
-    Image.open(one).convert("RGB").save(other)
-    assert len(inferencer([one, other])["predictions"]) == 2
-    with pytest.raises(UserError, match=rf"{one.name} and .*{other.name} would be written under one name"):
-        inferencer([one, other], out_dir=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    one = Image.open(sorted(pictures.iterdir())[0]).convert("RGB")
+    for name in ("a.png", "a.bmp", "a.jpg"):
+        one.save(tmp_path / name)
+    png, bmp, jpg = (tmp_path / name for name in ("a.png", "a.bmp", "a.jpg"))
+    out = tmp_path / "out"
+    assert len(inferencer([png, bmp, jpg])["predictions"]) == 3
+    with pytest.raises(UserError, match=r"a\.png and .*a\.bmp would be written under one name"):
+        inferencer([png, bmp], out_dir=out)
+    with pytest.raises(UserError, match=r"a\.png and .*a\.jpg would be written under one name"):  # a.json
+        inferencer([png, jpg], out_dir=out, no_save_pred=False)
+    assert not out.exists()
+    inferencer([png, jpg], out_dir=out)
+    assert sorted(file.name for file in (out / "vis").iterdir()) == ["a.jpg", "a.png"]
 
 
 def test_configs_of_others_are_refused(files, tmp_path):

@@ -25,6 +25,7 @@ def test_the_drawings_are_detections_relations_heads_and_refinement(tmp_path):
     drawn = quickstart.draw(tmp_path / "config.py", tmp_path / "weights.pth", tmp_path / "figures")
     names = [path.stem.rsplit("_")[-1] for path in drawn]
     assert names == ["1", "2", "3", "relations", "heads", "refinement", "convergence"]
+    assert sorted(drawn) == sorted((tmp_path / "figures").iterdir())
     for path in drawn:
         with Image.open(path) as picture:
             picture.load()

@@ -132,6 +132,14 @@ def test_what_is_changed_is_said_once(write, log):
         assert part in said
 
 
+def test_backgrounds_alone_are_trained_on_where_all_images_are_kept(write):
+    given = write([[], []])
+    keep_all = dict(filter_empty_gt=False)
+    assert ids(RelationCocoDataset(**given, filter_cfg=keep_all)) == [0, 1]
+    with pytest.raises(AnnotationError, match=r"none of 2 images can be trained on.*filter_cfg's min_size"):
+        RelationCocoDataset(**given, filter_cfg=keep_all | dict(min_size=31))
+
+
 @pytest.mark.parametrize("boxes", [[], [(3, [0, 0, 1, 1])], [(3, [0, 0, 9, 9], True)], [(3, [50, 50, 9, 9])]])
 def test_nothing_to_train_on_is_an_error(write, boxes):
     """No box, boxes below a pixel, crowds alone, boxes outside their images alone."""
@@ -266,6 +274,12 @@ def test_a_picture_that_is_damaged_inside_is_named(write, tmp_path):
         dataset[0]
 
 
+def test_a_picture_too_large_for_pillow_cannot_be_decoded(tmp_path, monkeypatch):
+    Image.new("RGB", SIZE).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert "cannot be decoded (Image size" in decoding_fault(tmp_path / "a.png")
+
+
 def test_a_fault_of_the_pipeline_is_not_the_pictures(write):
     dataset = RelationCocoDataset(**write([[(3, [0, 0, 9, 9])]]))
     dataset.pipeline = lambda entry: entry["absent"]
@@ -273,11 +287,34 @@ def test_a_fault_of_the_pipeline_is_not_the_pictures(write):
         dataset[0]
 
 
+def test_where_a_transform_leaves_nothing_another_picture_is_drawn(write):
+    """As mmdet's RandomCrop and FilterAnnotations do."""
+    given = write([[(3, [0, 0, 9, 9])], [(3, [0, 0, 20, 20])]], ["a.jpg", "b.jpg"])
+    steps = [*PIPELINE[:2], dict(type="FilterAnnotations", min_gt_bbox_wh=(10, 10)), PIPELINE[2]]
+    dataset = RelationCocoDataset(**given, pipeline=steps)
+    assert dataset.prepare_data(0) is None
+    assert dataset[0]["data_samples"].img_path.endswith("b.jpg")
+    assert dataset.skipped_images == {}
+
+
+def test_samples_without_anything_left_do_not_count_as_usable(write, tmp_path):
+    given = write([[(3, [0, 0, 9, 9])]] * 2, ["a.jpg", "b.jpg"])
+    steps = [*PIPELINE[:2], dict(type="FilterAnnotations", min_gt_bbox_wh=(10, 10)), PIPELINE[2]]
+    dataset = RelationCocoDataset(**given, pipeline=steps, bad_images="skip_missing")
+    assert dataset.prepare_data(0) is None
+    for name in ("a.jpg", "b.jpg"):
+        spoil(tmp_path / name, "empty")
+    dataset._looked_at.clear()
+    assert dataset.prepare_data(0) is None
+    with pytest.raises(AnnotationError, match="none of the 2 pictures loaded so far"):
+        dataset.prepare_data(1)
+
+
 @pytest.mark.parametrize(("size", "said"), [((20, 15), "20 x 15 pixels"), (SIZE[::-1], "color_type='color'")])
 def test_a_picture_of_another_size_than_annotated_is_named(write, tmp_path, size, said):
     dataset = RelationCocoDataset(**write([[(3, [0, 0, 9, 9])]], ["a.jpg"]), pipeline=PIPELINE)
     Image.new("RGB", size).save(tmp_path / "a.jpg")
-    with pytest.raises(AnnotationError, match=rf"a\.jpg.*its annotations say 40 x 30|{said}") as found:
+    with pytest.raises(AnnotationError, match=r"a\.jpg, listed in .*its annotations say 40 x 30.*Fix: ") as found:
         dataset[0]
     assert said in str(found.value)
 
@@ -289,19 +326,32 @@ def test_pictures_that_all_have_another_size_end_a_training_with_the_cause(write
         Image.new("RGB", SIZE[::-1]).save(tmp_path / f"{number}.jpg")
     dataset = RelationCocoDataset(**given, pipeline=PIPELINE, bad_images="skip_missing")
     said = r"none of the 20 pictures loaded so far.*jpg: it has 30 x 40 pixels, its annotations say 40 x 30"
+    for number in range(19):
+        dataset[number]
     with pytest.raises(AnnotationError, match=said):
-        dataset[0]
+        dataset[19]
     assert len(log) == 20
 
 
-def test_an_evaluation_takes_a_picture_of_another_size_where_asked(write, tmp_path, log):
-    given = write([[(3, [0, 0, 9, 9])]], ["a.jpg"])
-    Image.new("RGB", (20, 15)).save(tmp_path / "a.jpg")
-    dataset = RelationCocoDataset(**given, pipeline=PIPELINE, bad_images="skip", test_mode=True)
-    assert [dataset[0]["data_samples"].ori_shape for _ in range(2)] == [(15, 20)] * 2
+@pytest.mark.parametrize("testing", [False, True])
+@pytest.mark.parametrize("kind", [RelationObjects365Dataset, SADet100kDataset])
+def test_a_picture_of_another_size_is_taken_as_officially_and_named(write, tmp_path, log, kind, testing):
+    """Its boxes end where it ends, once the augmentation has resized it."""
+    boxes = [(1, [0, 0, 30, 9]), (1, [25, 20, 9, 9])]
+    given = write([[(1, [0, 0, 9, 9])], boxes], ["p/a.jpg", "p/b.jpg"], categories=[dict(id=1, name="objects")])
+    Image.new("RGB", (20, 15)).save(tmp_path / "p" / "b.jpg")
+    augmented = dict(type="DETRAugmentation", short_sides=(15,), first_short_sides=(15,), flip_prob=0.0)
+    steps = PIPELINE if testing else [*PIPELINE[:2], augmented, PIPELINE[2]]
+    dataset = kind(**given, pipeline=steps, test_mode=testing)
+    dataset[0]
+    samples = [dataset.prepare_data(1)["data_samples"] for _ in range(2)]
+    assert [sample.ori_shape for sample in samples] == [(15, 20)] * 2
+    if not testing:
+        assert [sample.gt_instances.bboxes.tensor.tolist() for sample in samples] == [[[0, 0, 20, 9]]] * 2
     (said,) = log
-    assert "a.jpg, listed in" in said
-    assert "is evaluated all the same: it has 20 x 15 pixels" in said
+    assert "b.jpg, listed in" in said
+    assert "is taken all the same: it has 20 x 15 pixels" in said
+    assert dataset.skipped_images == {}
 
 
 def test_a_file_in_order_is_looked_at_once(write, tmp_path, monkeypatch):

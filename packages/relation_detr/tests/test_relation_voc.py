@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet.registry import DATASETS, METRICS
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
+from mmengine.structures import InstanceData
 from PIL import Image
 
 from mm_relation_detr.datasets import relation_coco, relation_voc
@@ -15,6 +17,7 @@ from mm_relation_detr.datasets.relation_voc import RelationVocDataset
 from mmrepro.testing.configs import load_config
 from mmrepro.testing.data import require_data
 
+OWN_VOC = Path(__file__).parents[1] / "configs" / "relation_detr" / "relation-detr_own-voc.py"
 PIPELINE = [
     dict(type="LoadImageFromFile", color_type="color_ignore_orientation"),
     dict(type="LoadAnnotations", with_bbox=True),
@@ -95,6 +98,25 @@ def test_difficult_objects_are_neither_trained_on_nor_counted(write):
         RelationVocDataset(**write([("cat", 11, 11, 19, 19, True)]), **classes("cat"))
 
 
+@pytest.mark.parametrize(("found", "expected"), [((0, 1, 2), 1), ((0, 1, 2, 3), 1), ((0, 1), 0.5), ((0, 2, 3), 0.75)])
+def test_the_templates_metric_counts_neither_found_nor_missed_difficult_objects(write, found, expected):
+    """Of perfect detections: two cats and an owl, and an owl that is difficult."""
+    objects = [("cat", 1, 1, 9, 9), ("cat", 21, 1, 33, 12), ("owl", 1, 15, 20, 29), ("owl", 25, 15, 39, 29, True)]
+    template = load_config(OWN_VOC)
+    settings = {**template.val_dataloader.dataset, **write(objects), **classes("cat", "owl")}
+    dataset, metric = DATASETS.build(settings), METRICS.build(template.val_evaluator)
+    sample = dataset[0]["data_samples"]
+    assert sample.scale_factor == (1066 / 40, 800 / 30)  # yet boxes are compared in the stored picture
+    boxes = torch.tensor([one[1:5] for one in objects], dtype=torch.float) - 1
+    labels = torch.tensor([0, 0, 1, 1])
+    scores = torch.tensor([0.6, 0.7, 0.8, 0.9])  # the difficult one comes first
+    every = InstanceData(bboxes=boxes, labels=labels, scores=scores)
+    sample.pred_instances = every[torch.tensor(found)]
+    metric.dataset_meta = dataset.metainfo
+    metric.process({}, [sample.to_dict()])
+    assert metric.evaluate(1)[template.default_hooks.checkpoint.save_best] == pytest.approx(expected)
+
+
 def test_a_class_that_no_object_has_is_an_error_in_training_and_said_in_a_test(write, log):
     given = write([("cat", 1, 1, 9, 9)], [("owl", 1, 1, 9, 9)])
     with pytest.raises(ValueError, match=r"train\.txt has no category 'cats': its categories are 'cat', 'owl'.*Fix"):
@@ -132,20 +154,23 @@ def test_other_folders_by_option(write, tmp_path):
     assert dataset[0]["inputs"].shape == (3, 30, 40)
 
 
-def test_the_template_learns_blood_cells():
+def test_a_small_detector_learns_a_batch_of_blood_cells():
     """The real files as the template reads them, the quickstart's small model, a few steps on one batch."""
     require_data("bccd")
-    configs = Path(__file__).parents[1] / "configs" / "relation_detr"
-    template = load_config(configs / "relation-detr_own-voc.py")
-    small = copy.deepcopy(load_config(configs / "relation-detr_r18_1xb4-12e_shapes.py").model)
+    template = load_config(OWN_VOC)
+    small = copy.deepcopy(load_config(OWN_VOC.with_name("relation-detr_r18_1xb4-12e_shapes.py")).model)
     small.decoder.num_layers = 2
     small.bbox_head.num_classes = template.model.bbox_head.num_classes
     pictures = dict(template.train_dataloader.dataset, serialize_data=False)
     pictures["pipeline"] = [*PIPELINE[:2], dict(type="TorchResize", scale=96), PIPELINE[2]]
     sampler = dict(type="DefaultSampler", shuffle=False)
     loader = Runner.build_dataloader(dict(dataset=pictures, batch_size=2, num_workers=0, sampler=sampler))
-    assert loader.dataset.metainfo["classes"] == ("RBC", "WBC", "Platelets")
-    assert all(loader.dataset.get_data_info(index)["instances"] for index in range(len(loader.dataset)))
+    tested = DATASETS.build(dict(template.val_dataloader.dataset, serialize_data=False))
+    for dataset in (loader.dataset, tested):
+        assert len(dataset)
+        assert dataset.metainfo["classes"] == ("RBC", "WBC", "Platelets")
+        assert all(dataset.get_data_info(index)["instances"] for index in range(len(dataset)))
+    assert len(tested[0]["data_samples"].gt_instances) == len(tested.get_data_info(0)["instances"])
 
     torch.manual_seed(0)
     model = MODELS.build(small)

@@ -73,6 +73,29 @@ def test_a_size_that_is_not_written_is_the_pictures(folder, size):
         read(folder, ["a"])
 
 
+@pytest.mark.parametrize("fault", [OSError("Truncated File Read"), Image.DecompressionBombError("too large")])
+def test_a_header_that_pillow_stops_at_is_named(folder, monkeypatch, fault):
+    def stop(file):
+        raise fault
+
+    add(folder, "a", size="")
+    monkeypatch.setattr(Image, "open", stop)
+    with pytest.raises(AnnotationError, match=r"neither the XML file nor the picture tells \(1: .*a\.xml\)"):
+        read(folder, ["a"])
+
+
+def test_names_may_have_folders(folder):
+    for name in ("Annotations", "JPEGImages"):
+        (folder / name / "day1").mkdir()
+    add(folder, "day1/a", suffix=".png", size="", extra="<filename>a.png</filename>")
+    add(folder, "day1/a", suffix=".jpg", size="", extra="<filename>a.png</filename>")
+    add(folder, "a")
+    assert read(folder, ["day1/a", "a"]).images == [
+        dict(id="day1/a", file_name="day1/a.png", width=40, height=30),
+        dict(id="a", file_name="a.jpg", width=40, height=30),
+    ]
+
+
 def test_a_picture_that_is_not_there_is_left_to_the_data_set(folder):
     add(folder, "a", suffix=None, size="")
     assert read(folder, ["a"]).images[0]["file_name"] == "a.*"

@@ -178,6 +178,18 @@ def test_metrics_are_written_as_json(trained, toy_file, tmp_path):
     assert json.loads(out.read_text()) == {"mse": pytest.approx(4.7973, abs=0.2)}
 
 
+def test_drawings_lie_where_the_user_stands(toy_file, tmp_path, monkeypatch):
+    """Not below the work directory, where mmengine's hooks put what has a relative path."""
+    drawing = dict(type="NoneSuch", interval=3)
+    toy.config(default_hooks__visualization=drawing).dump(toy_file)
+    tested = []
+    monkeypatch.setattr(test, "_test", tested.append)
+    monkeypatch.chdir(tmp_path)
+    run(test, toy_file, toy_file, "--show-dir", "shown")
+    hook = tested[0].default_hooks.visualization
+    assert hook == dict(drawing, draw=True, test_out_dir=str(tmp_path / "shown"))
+
+
 def test_metrics_become_plain():
     measured = {"a": torch.tensor(1.5), "b": float("nan"), "c": [torch.tensor([1, 2])], "d": "text"}
     assert test._plain(measured) == {"a": 1.5, "b": None, "c": [[1, 2]], "d": "text"}

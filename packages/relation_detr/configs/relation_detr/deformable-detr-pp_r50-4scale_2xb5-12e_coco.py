@@ -18,5 +18,3 @@ model = dict(
     use_relation=False,  # as released; True gives its layers the relation
     bbox_head=dict(loss_cls=dict(type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25)),
 )
-
-tiny = {"model.use_relation": True}  # a small model of which no parameter is frozen

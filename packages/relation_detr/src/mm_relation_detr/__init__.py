@@ -19,5 +19,15 @@ safe_loading.install()
 import mmrepro.engine.components  # noqa: E402, F401
 from mm_relation_detr import datasets, evaluation, load_hook, models, optimizers, warm_up  # noqa: E402
 from mm_relation_detr.inferencer import RelationDETRInferencer  # noqa: E402
+from mm_relation_detr.raw_prediction import RawPrediction  # noqa: E402
 
-__all__ = ["RelationDETRInferencer", "datasets", "evaluation", "load_hook", "models", "optimizers", "warm_up"]
+__all__ = [
+    "RawPrediction",
+    "RelationDETRInferencer",
+    "datasets",
+    "evaluation",
+    "load_hook",
+    "models",
+    "optimizers",
+    "warm_up",
+]

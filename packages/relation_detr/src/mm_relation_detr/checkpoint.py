@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mm_relation_detr.backbone_keys import convnext_rules, focalnet_rules, resnet_rules, swin_rules
 from mm_relation_detr.checkpoint_sizes import model_settings
-from mm_relation_detr.class_rows import keep_rows, used_ids
+from mm_relation_detr.class_rows import UNUSED, keep_rows, used_ids
 from mmrepro.checkpoint import CheckpointMismatchError, Drop, KeyRules, Rename, convert, differences, strip_wrappers
 
 CLASSES = "_classes_"
@@ -126,8 +126,12 @@ def official_names(keys: Iterable[str]) -> dict[str, str]:
     return {ours[id(tensor)]: name for name, tensor in plain.backward(tensors).items()}
 
 
-def class_names(state: Mapping[str, Tensor]) -> list[str] | None:
+def class_names(state: Mapping[str, Tensor], contiguous: bool = False) -> list[str] | None:
     """Return the class names that an official file carries, one per raw category id, ``none`` for unused ids.
+
+    Args:
+        state: the official state dict, or another, which has no names.
+        contiguous: leave out unused ids, as :func:`from_official` leaves out their rows.
 
     Returns:
         None where it carries none.
@@ -141,7 +145,9 @@ def class_names(state: Mapping[str, Tensor]) -> list[str] | None:
             name = ""
         else:
             name += chr(code)
-    return [*names, name] if name else names
+    if name:
+        names.append(name)
+    return [one for one in names if one != UNUSED] if contiguous else names
 
 
 def infer_config(
@@ -157,10 +163,9 @@ def infer_config(
     """
     official = is_official(state)
     ours = _rules_of(state, hybrid).known(state) if official else dict(state)
-    names = class_names(state)
     if official and contiguous:
-        ids = used_ids(ours, names)
-        ours, names = keep_rows(ours, ids), names and [names[number] for number in ids]
+        ours = keep_rows(ours, used_ids(ours, class_names(state)))
+    names = class_names(state, contiguous)
     meta = {} if names is None else {"dataset_meta": {"classes": names}}
     return {"model": model_settings(ours)} | meta
 

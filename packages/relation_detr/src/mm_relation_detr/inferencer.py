@@ -26,6 +26,7 @@ from mm_relation_detr.checkpoint import class_names, from_official, is_official
 from mm_relation_detr.class_rows import COCO_IDS, UNUSED
 from mm_relation_detr.datasets.image_files import fault_of_file
 from mm_relation_detr.datasets.relation_coco import palette_of
+from mm_relation_detr.other_settings import explained
 from mm_relation_detr.trace import Trace, traced
 from mm_relation_detr.visualization import draw_detections, draw_head_biases, draw_refinement, draw_relations
 from mmrepro import papers
@@ -34,6 +35,7 @@ from mmrepro.engine.errors import UserError
 from mmrepro.safe_loading import source_of
 
 Picture = str | Path | np.ndarray
+DRAWINGS = ("detections", "relations", "heads", "refinement")
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class RelationDETRInferencer(DetInferencer):
     Raises:
         FileNotFoundError: the config or the checkpoint does not exist.
         UserError: the config is another package's, there are no weights, or as many classes as names do not fit.
-        CheckpointMismatchError: a key or a shape of the checkpoint is not the model's.
+        CheckpointMismatchError: the checkpoint is another detector's, with the settings that differ, or a key or a
+            shape is not the model's.
     """
 
     def __init__(
@@ -121,7 +124,8 @@ class RelationDETRInferencer(DetInferencer):
             raise UserError(f"batch_size={batch_size}. Fix: 1 or more")
         listed = self._inputs_to_list(inputs)
         if out_dir:
-            _check_names([one for one in listed if isinstance(one, str)])
+            tables = not options.get("no_save_pred", True)
+            _check_names([one for one in listed if isinstance(one, str)], _table_of if tables else _drawing_of)
         return super().__call__(listed, batch_size, out_dir=str(out_dir), **options)
 
     def visualize(
@@ -169,6 +173,7 @@ class RelationDETRInferencer(DetInferencer):
         top: int = 5,
         threshold: float = 0.3,
         layer: int | None = None,
+        drawings: Sequence[str] = DRAWINGS,
     ) -> Explanation:
         """Predict one picture and draw how the decoder came to its detections.
 
@@ -181,11 +186,15 @@ class RelationDETRInferencer(DetInferencer):
             top: how many keys they show.
             threshold: of the scores of the queries that are shown.
             layer: whose heads are drawn, counted from 0; None for the last.
+            drawings: which of the four are drawn.
 
         Raises:
             FileNotFoundError, UserError: the picture cannot be read, or there are several.
+            ValueError: there is no such drawing.
             IndexError: there is no such query or layer.
         """
+        if unknown := [name for name in drawings if name not in DRAWINGS]:
+            raise ValueError(f"no drawing {', '.join(map(repr, unknown))}: they are {', '.join(map(repr, DRAWINGS))}")
         listed = self._inputs_to_list(picture)
         if len(listed) != 1:
             raise UserError(f"these are {len(listed)} pictures. Fix: explain them one by one")
@@ -198,33 +207,33 @@ class RelationDETRInferencer(DetInferencer):
                 len(trace.relations) if layer is None else layer, int(trace.best()[0]) if query is None else query
             )
         stem = Path(source).stem if isinstance(source, str) else "picture"
-        names = ("detections", "relations", "heads", "refinement")
-        where = {name: Path(out_dir) / f"{stem}_{name}.png" for name in names}
         rgb, classes = pixels[..., ::-1], self.model.dataset_meta["classes"]
         found = sample.pred_instances.numpy()
-        files = [
-            draw_detections(rgb, found.bboxes, found.scores, found.labels, where["detections"], threshold, classes)
-        ]
-        if len(trace.relations):
-            files += [
-                draw_relations(rgb, trace, where["relations"], query, top, threshold, classes),
-                draw_head_biases(rgb, trace, where["heads"], layer, threshold, classes=classes),
-            ]
-        files.append(draw_refinement(rgb, trace, where["refinement"], threshold=threshold, classes=classes))
+        draw = dict(
+            detections=lambda path: draw_detections(
+                rgb, found.bboxes, found.scores, found.labels, path, threshold, classes
+            ),
+            relations=lambda path: draw_relations(rgb, trace, path, query, top, threshold, classes),
+            heads=lambda path: draw_head_biases(rgb, trace, path, layer, threshold, classes=classes),
+            refinement=lambda path: draw_refinement(rgb, trace, path, threshold=threshold, classes=classes),
+        )
+        of_relation = ("relations", "heads")
+        wanted = [name for name in DRAWINGS if name in drawings and (len(trace.relations) or name not in of_relation)]
+        files = [draw[name](Path(out_dir) / f"{stem}_{name}.png") for name in wanted]
         return Explanation(self.pred2dict(sample), trace, files)
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: Mapping[str, Any], cfg: Config) -> None:
         source = source_of(checkpoint)
         state = strip_wrappers(checkpoint, source)
-        names = None
-        if is_official(state):
-            names = class_names(state)
-            names = names if names is None or not self.contiguous else [name for name in names if name != UNUSED]
-            state = from_official(state, model, source, contiguous=self.contiguous)
-        problems = differences(state, model)
-        if any(problems.values()):
-            raise CheckpointMismatchError(source, problems)
-        model.load_state_dict(state)
+        names = class_names(state, self.contiguous)
+        try:
+            ours = from_official(state, model, source, contiguous=self.contiguous) if is_official(state) else state
+            problems = differences(ours, model)
+            if any(problems.values()):
+                raise CheckpointMismatchError(source, problems)
+        except CheckpointMismatchError as error:
+            raise explained(error, state, model, contiguous=self.contiguous) from error
+        model.load_state_dict(ours)
         stored = checkpoint.get("meta", {}).get("dataset_meta", {})
         outputs = model.bbox_head.num_classes
         classes = self.classes or names or stored.get("classes") or _of_config(cfg, outputs) or ()
@@ -270,7 +279,7 @@ def _of_config(cfg: Config, outputs: int) -> tuple[str, ...] | None:
     """Return the class names that the config's test data states, or COCO's if it is on COCO."""
     dataset = cfg.test_dataloader.dataset
     named = (dataset.get("metainfo") or {}).get("classes")
-    # others have as many outputs: SA-Det-100k's are officially 91
+    # By type: SA-Det-100k's detectors have 91 scores too, of other classes.
     on_coco = dataset["type"].rpartition(".")[2] in ("CocoDataset", "RelationCocoDataset")
     return named or (coco_names(outputs) if on_coco else None)
 
@@ -330,15 +339,24 @@ def _drawing_of(source: str) -> str:
     return path.name if path.suffix.lower() in (".jpg", ".jpeg") else f"{path.stem}.png"
 
 
-def _check_names(files: Sequence[str]) -> None:
+def _table_of(source: str) -> str:
+    """Return what mmdet calls a file's table, but for the suffix."""
+    return Path(source).stem
+
+
+def _check_names(files: Sequence[str], name_of: Callable[[str], str]) -> None:
     """Stop where a picture's results would replace another's.
 
+    Args:
+        files: the pictures.
+        name_of: the name that a file's results get.
+
     Raises:
-        UserError: two files have the same name but for folder and suffix.
+        UserError: two files' results would have the same name.
     """
-    stem, count = Counter(Path(file).stem for file in files).most_common(1)[0] if files else ("", 0)
+    name, count = Counter(map(name_of, files)).most_common(1)[0] if files else ("", 0)
     if count > 1:
-        same = " and ".join([file for file in files if Path(file).stem == stem][:2])
+        same = " and ".join([file for file in files if name_of(file) == name][:2])
         raise UserError(f"{same} would be written under one name. Fix: give them in two calls, with an out_dir each")
 
 

@@ -35,8 +35,8 @@ class RelationDETRParamGroups(DefaultOptimWrapperConstructor):
         paramwise_cfg: ``backbone_lr_mult`` and ``projection_lr_mult``, 0.1 each by default.
 
     Raises:
-        ValueError: ``paramwise_cfg`` has another key, or the optimiser has no ``lr``.
-        ValueError: the model has parameters that no official model has, so they belong to no group.
+        ValueError: ``paramwise_cfg`` has another key, the optimiser has no ``lr``, or the model has parameters that no
+            official model has, so they belong to no group.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:

@@ -55,8 +55,8 @@ def draw(config: str | Path, checkpoint: str | Path, out_dir: str | Path) -> lis
                 truth=np.array([one["bbox"] for one in info["instances"]]),
             )
         )
-    explained = inferencer.explain(test.get_data_info(0)["img_path"], out_dir)
-    files += [file for file in explained.files if not file.stem.endswith("_detections")]
+    how = ("relations", "heads", "refinement")
+    files += inferencer.explain(test.get_data_info(0)["img_path"], out_dir, drawings=how).files
     logs = [("quickstart", sorted(Path(checkpoint).parent.glob("*/vis_data/scalars.json")))]
     if curves := loss_curves(logs, "coco/bbox_mAP"):
         files.append(Path(out_dir) / "convergence.png")

@@ -263,7 +263,7 @@ def _box(axis: Axes, box: np.ndarray, colour: object, width: float, linestyle: s
 
 
 def _tag(axis: Axes, left: float, top: float, text: str, colour: str) -> None:
-    """Write a text above a box's corner, moved into the picture where the box sticks out."""
+    """Write a text above a box's corner, or above the picture's edge where the box sticks out."""
     left, top = max(left, axis.get_xlim()[0]), max(top, axis.get_ylim()[1])
     back = dict(facecolor=colour, alpha=0.8, pad=0.8, lw=0)
     axis.text(left, top, text, color="white", fontsize=8, va="bottom", bbox=back)

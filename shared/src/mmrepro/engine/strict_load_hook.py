@@ -11,6 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
+from torch import Tensor, nn
 
 from mmrepro import papers
 from mmrepro.checkpoint import CheckpointMismatchError, check_options, differences, strip_wrappers
@@ -49,28 +50,32 @@ class StrictLoadHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put our state dict under ``state_dict``, checked."""
-        source = source_of(checkpoint)
-        state = strip_wrappers(checkpoint, source)
-        if self.paper is not None:
-            converter = importlib.import_module(papers.module(self.paper) + ".checkpoint")
-            if converter.is_official(state):
-                check_options(self.options, converter.from_official)
-                state = converter.from_official(state, source=source, **self.options)
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        state, model = self.read(runner, checkpoint), model_of(runner)
         problems = {
             kind: [line for line in lines if not line.startswith(self.ignore)] if self.ignore else lines
             for kind, lines in differences(state, model).items()
         }
         problems["trained with other settings"] = self._disagreements(runner, checkpoint)
         if any(problems.values()):
-            raise CheckpointMismatchError(source, problems)
+            raise CheckpointMismatchError(source_of(checkpoint), problems)
         shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
         checkpoint["state_dict"] = {key: value for key, value in state.items() if shapes.get(key) == value.shape}
+
+    def read(self, runner: Runner, checkpoint: dict) -> dict[str, Tensor]:
+        """Return the weights in our layout, not yet checked; a subclass may replace some of them."""
+        source = source_of(checkpoint)
+        state = strip_wrappers(checkpoint, source)
+        if self.paper is not None:
+            converter = importlib.import_module(papers.module(self.paper) + ".checkpoint")
+            if converter.is_official(state):
+                check_options(self.options, converter.from_official)
+                return converter.from_official(state, source=source, **self.options)
+        return state
 
     def _disagreements(self, runner: Runner, checkpoint: dict) -> list[str]:
         meta = checkpoint.get("meta", {})
         stored = {**meta, **meta.get("dataset_meta", {})}
-        here = _metainfo(runner)
+        here = metainfo_of(runner)
         return [
             f"{name}: {stored[name]!r} in the file, {here[name]!r} here"
             for name in self.agree
@@ -78,7 +83,12 @@ class StrictLoadHook(Hook):
         ]
 
 
-def _metainfo(runner: Runner) -> dict[str, Any]:
+def model_of(runner: Runner) -> nn.Module:
+    """Return the model, without the wrapper of several processes."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def metainfo_of(runner: Runner) -> dict[str, Any]:
     """Return the metainfo of the data set in use; the loops that are not needed are still configs."""
     for loop in (runner._train_loop, runner._test_loop, runner._val_loop):
         if isinstance(loop, BaseLoop):

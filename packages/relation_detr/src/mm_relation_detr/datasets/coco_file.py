@@ -90,6 +90,7 @@ def checked(content: Any, path: str, pictures: bool = True) -> CocoFile:
         of_image[annotation["image_id"]].append(annotation)
     images, categories = (sorted(content[name], key=lambda entry: entry["id"]) for name in lists)
     used = {annotation["category_id"] for annotation in annotations}
+    # used ones come last, and the last of a name stays
     chosen = {category["name"]: category for category in sorted(categories, key=lambda one: one["id"] in used)}
     categories = [category for category in categories if chosen[category["name"]] is category]
     return CocoFile(path, images, categories, dict(of_image))
@@ -123,23 +124,23 @@ def _faults_of_categories(categories: list[dict], annotations: list[dict]) -> It
         if not {"id", "name"} <= category.keys():
             yield "categories without id or name", f"number {number}"
             continue
-        number, name = category["id"], category["name"]
-        if not _is_id(number) or isinstance(number, str) or number < 0:
-            yield "category ids that are no whole numbers from 0", f"{number!r}"
+        identifier, name = category["id"], category["name"]
+        if not _is_id(identifier) or isinstance(identifier, str) or identifier < 0:
+            yield "category ids that are no whole numbers from 0", f"{identifier!r}"
             continue
         if not _is_text(name):
-            yield "category names that are no text", f"{name!r} of id {number}"
+            yield "category names that are no text", f"{name!r} of id {identifier}"
             continue
-        if number in ids:
-            yield "category ids that occur twice", f"{number}"
-        if number in used and name in names:
+        if identifier in ids:
+            yield "category ids that occur twice", f"{identifier}"
+        if identifier in used and name in names:
             yield "category names that occur twice", f"{name!r}"
-        ids.add(number)
-        names |= {name} if number in used else set()
+        ids.add(identifier)
+        names |= {name} if identifier in used else set()
 
 
 def _faults_of_images(images: list[dict], pictures: bool) -> Iterator[tuple[str, str]]:
-    ids = set()
+    ids: dict[int | str, None] = {}  # in their order
     needed = ("id", "file_name", "width", "height") if pictures else ("id",)
     for number, image in enumerate(images):
         absent = [key for key in needed if key not in image]
@@ -155,10 +156,10 @@ def _faults_of_images(images: list[dict], pictures: bool) -> Iterator[tuple[str,
             yield "images whose file_name is no text", f"image {image['id']}"
         if pictures and not all(_is_number(image[side]) and image[side] >= 1 for side in ("width", "height")):
             yield "images whose width or height is no positive number", f"{image['file_name']}"
-        ids.add(image["id"])
-    if len({type(one) for one in ids}) > 1:
-        texts = [one for one in ids if isinstance(one, str)]
-        yield "image ids that are texts beside others that are numbers", ", ".join(map(repr, texts[:_SHOWN]))
+        ids[image["id"]] = None
+    texts = [one for one in ids if isinstance(one, str)]
+    for text in texts if len(texts) < len(ids) else ():
+        yield "image ids that are texts beside others that are numbers", f"{text!r}"
 
 
 def _faults_of_annotations(

@@ -59,6 +59,6 @@ def decoding_fault(path: str | Path) -> str | None:
     try:
         with Image.open(path) as image:
             image.load()
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's, by format
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's, by format
         return f"cannot be decoded ({error})"
     return None

@@ -20,7 +20,8 @@ class RelationObjects365Dataset(RelationCocoDataset):
     Args:
         bad_images: as in :class:`RelationCocoDataset`; a few listed images were never published. Officially a picture
             that cannot be read is replaced by the next without a word; here the log names and counts those that are
-            missing, and names those that turn out to be damaged in training.
+            missing, and names those that turn out to be damaged in training. One of another size than annotated is
+            trained on, as officially.
         **kwargs: of :class:`RelationCocoDataset`.
     """
 

@@ -45,7 +45,7 @@ class RelationCocoDataset(BaseDetDataset):
             say so. ``skip`` opens every file and leaves out empty and truncated ones too. In evaluation, what they show
             counts as not found. A fault that shows only when a picture is loaded is an error with ``raise`` and in
             evaluation; otherwise training goes on with another picture, and the log names the file. Another size than
-            annotated is an error with ``raise``; otherwise evaluation takes the picture, and the log names it.
+            annotated is an error with ``raise``; otherwise the picture is taken, as officially, and the log names it.
         known_bad_images: file names (without folders) that are left out unread, whatever ``bad_images`` is.
         **kwargs: of mmdet's ``BaseDetDataset``.
 
@@ -91,9 +91,9 @@ class RelationCocoDataset(BaseDetDataset):
         return read_coco(self.ann_file, self.backend_args)
 
     def prepare_data(self, idx: int) -> dict | None:
-        """Return a sample as the pipeline gives it; None, for another one to be drawn, if its picture is left out.
+        """Return a sample as the pipeline gives it; None, for another one to be drawn, also if it cannot be read.
 
-        That is for training with ``bad_images`` other than ``raise``; what shows only now is said once for each file.
+        The latter is for training with ``bad_images`` other than ``raise``; a fault is said once for each file.
 
         Raises:
             AnnotationError: the picture cannot be read, or has not the size that its annotations are made for; or so it
@@ -103,7 +103,7 @@ class RelationCocoDataset(BaseDetDataset):
         path = entry["img_path"]
         sample, fault = self._load(idx, entry)
         if fault is None:
-            self._usable += 1
+            self._usable += sample is not None
             return sample
         if self.bad_images == "raise" or (self.test_mode and sample is None):
             raise AnnotationError(
@@ -112,17 +112,16 @@ class RelationCocoDataset(BaseDetDataset):
             )
         if path not in self._named:
             self._named.add(path)
-            done = "evaluated all the same" if self.test_mode else "left out"
+            done = "left out" if sample is None else "taken all the same"
             print_log(f"{path}, listed in {self.ann_file}, is {done}: {fault}", logger="current", level=WARNING)
-        if self.test_mode:
-            return sample
-        self.skipped_images[path] = fault
-        if not self._usable and len(self._named) >= min(_TRIED, len(self)):
+        if sample is None:
+            self.skipped_images[path] = fault
+        if not self.test_mode and not self._usable and len(self._named) >= min(_TRIED, len(self)):
             raise AnnotationError(
                 f"{self.ann_file}: none of the {len(self._named)} pictures loaded so far can be trained on; the last "
                 f"is {path}: {fault}. Fix: give the pictures that the annotations are made for"
             )
-        return None
+        return sample
 
     def _load(self, idx: int, entry: dict) -> tuple[dict | None, str | None]:
         """Return the sample, if its picture can be read, and what is wrong with the picture."""
@@ -139,29 +138,29 @@ class RelationCocoDataset(BaseDetDataset):
             if fault is None:  # the pipeline's, not the picture's
                 raise
             return None, fault
-        return sample, _other_size(sample, (entry["height"], entry["width"]))
+        # None: a transform found nothing left, and another picture is to be drawn
+        return sample, None if sample is None else _other_size(sample, (entry["height"], entry["width"]))
 
     def filter_data(self) -> list[dict]:
         """Return the images to train on; for testing, all.
 
         Raises:
-            AnnotationError: no box is left.
+            AnnotationError: no box is left; with ``filter_empty_gt=False``, no image.
         """
         settings = self.filter_cfg or {}
         if self.test_mode:
             return self.data_list
-        min_size = settings.get("min_size", 0)
+        min_size, wants_objects = settings.get("min_size", 0), settings.get("filter_empty_gt", True)
         kept = [
             entry
             for entry in self.data_list
-            if min(entry["width"], entry["height"]) >= min_size
-            and (entry["trainable"] or not settings.get("filter_empty_gt", True))
+            if min(entry["width"], entry["height"]) >= min_size and (entry["trainable"] or not wants_objects)
         ]
-        if all(one["ignore_flag"] for entry in kept for one in entry["instances"]):
+        if not kept or (wants_objects and all(one["ignore_flag"] for entry in kept for one in entry["instances"])):
             raise AnnotationError(
                 f"{self.ann_file}: none of {len(self.data_list)} images can be trained on: no box of the wanted "
-                "classes, crowds aside, has both sides above one pixel. Fix: give training annotations, or correct "
-                "metainfo['classes']"
+                "classes that is neither a crowd nor marked difficult has both sides above one pixel, or no such image "
+                "is as large as filter_cfg's min_size. Fix: give training annotations, or correct metainfo['classes']"
             )
         return kept
 

@@ -22,7 +22,8 @@ class SADet100kDataset(RelationCocoDataset):
     """SA-Det-100k with one class, ``objects``; images that cannot be read are left out and counted.
 
     Args:
-        bad_images: as in :class:`RelationCocoDataset`. By default every file's ends are looked at (two reads per file).
+        bad_images: as in :class:`RelationCocoDataset`. By default every file's ends are looked at (two reads per file),
+            and pictures of another size than annotated are trained on, as officially.
         known_bad_images: files that are left out unread; ``()`` if yours have been replaced by the repaired ones.
         **kwargs: of :class:`RelationCocoDataset`.
     """

@@ -10,7 +10,7 @@ from io import BytesIO
 from xml.etree import ElementTree
 
 from mmengine.fileio import get, list_dir_or_file, list_from_file
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from .coco_file import AnnotationError, CocoFile, refuse
@@ -27,7 +27,7 @@ def read_voc(list_file: str, annotations: str, pictures: str, backend_args: dict
     or 1. A picture that is not there has the file name ``<name>.*``.
 
     Args:
-        list_file: a name per line, without a suffix (``ImageSets/Main/train.txt``).
+        list_file: a name per line, without a suffix (``ImageSets/Main/train.txt``); names may have folders.
         annotations: folder of the XML files.
         pictures: folder of the pictures, of any suffix that torchvision knows.
         backend_args: of mmengine's file backend.
@@ -55,7 +55,7 @@ def read_voc(list_file: str, annotations: str, pictures: str, backend_args: dict
             continue
         found = candidates.get(name, [])
         if len(found) > 1:
-            found = [file for file in found if file == root.findtext("filename")]
+            found = [file for file in found if posixpath.basename(file) == root.findtext("filename")]
             faults += [] if found else [("names that several pictures have", f"{name}: {', '.join(candidates[name])}")]
         file_name = found[0] if found else f"{name}.*"
         size = _size(root) or (_size_of_picture(posixpath.join(pictures, file_name), backend_args) if found else (1, 1))
@@ -70,10 +70,10 @@ def read_voc(list_file: str, annotations: str, pictures: str, backend_args: dict
 
 
 def _pictures(folder: str, backend_args: dict | None) -> dict[str, list[str]]:
-    """Return the picture files of a folder by their names without suffix."""
+    """Return the picture files of a folder and those in it, by their names without suffix (``day1/0001``)."""
     found: dict[str, list[str]] = defaultdict(list)
     try:
-        for file in sorted(list_dir_or_file(folder, list_dir=False, backend_args=backend_args)):
+        for file in sorted(list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=backend_args)):
             stem, suffix = posixpath.splitext(file)
             if suffix.lower() in IMG_EXTENSIONS:
                 found[stem].append(file)
@@ -95,7 +95,7 @@ def _size_of_picture(path: str, backend_args: dict | None) -> tuple[int, int] | 
     try:
         with Image.open(BytesIO(get(path, backend_args=backend_args))) as image:
             return image.size
-    except UnidentifiedImageError:
+    except (OSError, ValueError, Image.DecompressionBombError):  # Pillow's, by format
         return None
 
 

@@ -30,7 +30,7 @@ class GeneratedCocoMetric(RelationCocoMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Leave out the measures of sizes that no generated object has: they are -1, which nothing can beat."""
-        return {name: value for name, value in super().compute_metrics(results).items() if value >= 0}
+        return {name: value for name, value in super().compute_metrics(results).items() if value != -1}
 
 
 @METRICS.register_module()

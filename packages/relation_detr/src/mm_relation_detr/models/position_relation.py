@@ -138,7 +138,7 @@ def relation_of_heads(config: dict, heads: int) -> nn.Module:
 
     Args:
         config: of the module; ``type`` is :class:`PositionRelationEmbedding` and ``num_heads`` that of the attention
-            where they are not given.
+            where they are not given. A module of another type must have an attribute ``num_heads`` too.
         heads: of the attention.
 
     Raises:
