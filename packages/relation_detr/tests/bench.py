@@ -52,26 +52,21 @@ def groups() -> dict[str, dict[str, dict[str, dict[str, Make]]]]:
             }
             for what, number in QUERIES.items()
         }
-        found[f"{name}: Relation-DETR beside mmdet's DINO, ResNet-50, 900 queries, 4 levels"] = {
-            f"{height}x{width}": {
-                what: {
-                    "Relation-DETR": partial(make, ours, (height, width), device),
-                    "DINO": partial(make, dino, (height, width), device),
-                }
-                for what, make in (("prediction", prediction), ("training step", training_step))
-            }
-            for height, width in SIZES
+        beside = {
+            "Relation-DETR beside mmdet's DINO, ResNet-50, 900 queries, 4 levels": dino,
+            "the same, DINO with the core's deformable attention": dino_with_our_operator,
         }
-        found[f"{name}: the same, DINO with the core's deformable attention"] = {
-            f"{height}x{width}": {
-                what: {
-                    "Relation-DETR": partial(make, ours, (height, width), device),
-                    "DINO": partial(make, dino_with_our_operator, (height, width), device),
+        for title, other in beside.items():
+            found[f"{name}: {title}"] = {
+                f"{height}x{width}": {
+                    what: {
+                        "Relation-DETR": partial(make, ours, (height, width), device),
+                        "DINO": partial(make, other, (height, width), device),
+                    }
+                    for what, make in (("prediction", prediction), ("training step", training_step))
                 }
-                for what, make in (("prediction", prediction), ("training step", training_step))
+                for height, width in SIZES
             }
-            for height, width in SIZES
-        }
     return found
 
 
