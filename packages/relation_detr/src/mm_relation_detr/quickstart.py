@@ -16,7 +16,6 @@ from mmrepro.engine.atomic_backend import write_atomically
 from mmrepro.reproduction.plots import loss_curves
 
 CONFIG = "relation-detr_r18_1xb4-12e_shapes"
-BASELINE = "boxes at common places, without looking at the picture"
 NOTE = (
     "A small detector, trained for minutes on generated pictures of discs, squares and triangles. AP as COCO computes "
     "it, from 0 to 1; the paper's networks are larger, and trained for days on photographs."

@@ -1,0 +1,131 @@
+"""Speed and memory of the backbone beside a plain transcription of the official one, with the same weights.
+
+The segmentation variant's tiny size and the detection variant's small size: a forward and a training step on one
+image, on the CPU, and on CUDA where there is a device.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from mm_vit_comer.models.vit_comer import ViTCoMer
+
+Make = Callable[[], Callable[[], object]]
+TRANSCRIPTION = Path(__file__).with_name("plain_official.py")
+# Stochastic depth is left out: it draws numbers, and both sides shall compute the same.
+NETWORKS = {
+    "seg-T": {"arch": "tiny", "variant": "seg", "drop_path_rate": 0.0},
+    "det-S": {"arch": "small", "variant": "det", "drop_path_rate": 0.0},
+}
+PLAIN = {
+    "seg-T": dict(embed_dim=192, num_heads=3, windows=[None] * 12, pretrain_size=224, mrfp_hidden=1152, stages=True),
+    "det-S": dict(
+        embed_dim=384, num_heads=6, windows=[14, 14, None] * 4, pretrain_size=592, mrfp_hidden=192, stages=False
+    ),
+}
+SIZES = {"seg-T": (512, 512), "det-S": (512, 672)}
+
+
+def groups() -> dict[str, dict[str, dict[str, dict[str, Make]]]]:
+    """Return the networks on each device, ours beside the transcription."""
+    devices = {"CPU": "cpu"}
+    if torch.cuda.is_available():
+        devices[torch.cuda.get_device_name()] = "cuda"
+    return {
+        f"{device_name}: the backbone, ours beside a plain transcription": {
+            f"{name}, {SIZES[name][0]}x{SIZES[name][1]}": {
+                what: {
+                    "ours": partial(make, partial(ours, name), SIZES[name], device),
+                    "plain": partial(make, partial(plain, name), SIZES[name], device),
+                }
+                for what, make in (("forward", forward), ("training step", training_step))
+            }
+            for name in NETWORKS
+        }
+        for device_name, device in devices.items()
+    }
+
+
+def ours(name: str) -> nn.Module:
+    """Return our backbone."""
+    return fill(ViTCoMer(**NETWORKS[name]))
+
+
+def plain(name: str) -> nn.Module:
+    """Return the transcription of the official backbone."""
+    return fill(transcription().PlainViTCoMer(**PLAIN[name]))
+
+
+def transcription() -> ModuleType:
+    """Import the transcription, which lies in no package."""
+    spec = importlib.util.spec_from_file_location("mm_vit_comer_plain_official", TRANSCRIPTION)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def fill(network: nn.Module) -> nn.Module:
+    """Give every parameter the values that those of its name always get; both sides have the official names.
+
+    Layers keep the size of what goes through them, so that every part shows in the result, and samples of the
+    deformable attention lie a few pixels away, as they do from its initialisation on.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in sorted(network.named_parameters()):
+        mean, std = 0.0, 0.1
+        if name.endswith("sampling_offsets.bias"):
+            std = 2.0
+        elif parameter.ndim > 1 and not name.endswith("_embed"):
+            std = parameter[0].numel() ** -0.5
+        elif parameter.ndim == 1 and name.endswith("weight"):  # of a norm
+            mean = 1.0
+        nn.init.normal_(parameter, mean, std, generator=generator)
+    return network
+
+
+def forward(build: Callable[[], nn.Module], size: tuple[int, int], device: str) -> Callable[[], tuple[Tensor, ...]]:
+    """Return the maps of one random image."""
+    network = build().to(device).eval()
+    images = image(size, device)
+
+    def call() -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            maps = network(images)
+        wait(device)
+        return maps
+
+    return call
+
+
+def training_step(build: Callable[[], nn.Module], size: tuple[int, int], device: str) -> Callable[[], None]:
+    """Return a training step without its optimiser on one random image.
+
+    The loss is the maps' mean cube: their mean square hardly changes after a batch norm, and would leave no gradients.
+    """
+    network = build().to(device).train()
+    images = image(size, device)
+
+    def step() -> None:
+        network.zero_grad()
+        sum(maps.pow(3).mean() for maps in network(images)).backward()
+        wait(device)
+
+    return step
+
+
+def image(size: tuple[int, int], device: str) -> Tensor:
+    """Return one random image (1, 3, h, w)."""
+    return torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def wait(device: str) -> None:
+    """Wait for what CUDA was given to do."""
+    if device == "cuda":
+        torch.cuda.synchronize()
