@@ -11,9 +11,10 @@ from torch import nn
 
 from mm_hat.models import HAT, OCAB, ResidualHAT, Upsample
 from mm_hat.models.hybrid_attention import HAB
-from mm_hat.models.pointwise import DropPath, Mlp, linear
+from mm_hat.models.pointwise import DropPath, Mlp
 from mm_hat.models.relative_position import gather_bias, overlap_index, window_index
 from mm_hat.models.windows import ShiftedOrder, attend, merge, pad_heads, partition, shift_mask
+from mmrepro.ops.pointwise import linear
 from mmrepro.testing import check, load_case, load_keys
 
 HERE = Path(__file__).resolve().parent

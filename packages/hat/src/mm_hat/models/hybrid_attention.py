@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mm_hat.models.channel_attention import CAB
-from mm_hat.models.pointwise import DropPath, Mlp, PointwiseLinear, linear
+from mm_hat.models.pointwise import DropPath, Mlp
 from mm_hat.models.relative_position import gather_bias
 from mm_hat.models.windows import ShiftedOrder, attend, merge, pad_heads, partition, shift_mask
+from mmrepro.ops.pointwise import PointwiseLinear, linear
 
 __all__ = ["HAB", "WindowAttention", "shift_mask"]
 

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mm_hat.models.hybrid_attention import project, project_out
-from mm_hat.models.pointwise import Mlp, PointwiseLinear
+from mm_hat.models.pointwise import Mlp
 from mm_hat.models.relative_position import gather_bias
 from mm_hat.models.windows import attend, merge, partition
+from mmrepro.ops.pointwise import PointwiseLinear
 
 
 class OCAB(nn.Module):

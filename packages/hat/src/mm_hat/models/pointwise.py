@@ -1,4 +1,4 @@
-"""Layers that work on each token by itself: linear layers, the feed-forward part and stochastic depth."""
+"""What a block does with each token by itself: the feed-forward part and stochastic depth."""
 
 from __future__ import annotations
 
@@ -6,43 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-IMAGES = 16  # from this batch on PyTorch hands 1x1 convolutions to oneDNN on one thread too; before, to MKL
+from mmrepro.ops.pointwise import PointwiseLinear
+
 CHUNK = 1024  # tokens that the feed-forward part takes at a time in inference on the CPU
-
-
-def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Compute ``tokens @ weight.T + bias``, on the CPU by oneDNN.
-
-    PyTorch gives matrix products in float32 to MKL, which uses no AVX-512 on AMD processors; convolutions go to
-    oneDNN, which does. A 1x1 convolution over channels-last maps is the same product on the same memory layout.
-
-    Args:
-        tokens: (..., C).
-        weight: (O, C).
-        bias: (O).
-
-    Returns:
-        (..., O).
-    """
-    count = tokens.numel() // tokens.shape[-1]
-    if (
-        tokens.device.type != "cpu"
-        or tokens.dtype != torch.float32
-        or torch.is_autocast_enabled("cpu")
-        or count % IMAGES
-    ):
-        return F.linear(tokens, weight, bias)
-    maps = tokens.reshape(IMAGES, count // IMAGES, 1, -1).permute(0, 3, 1, 2)  # (16, C, count/16, 1)
-    maps = F.conv2d(maps, weight[:, :, None, None], bias)
-    return maps.permute(0, 2, 3, 1).reshape(*tokens.shape[:-1], -1)
-
-
-class PointwiseLinear(nn.Linear):
-    """A linear layer over the last axis, fast on the CPU: (..., C) to (..., O)."""
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Apply the layer: (..., C) to (..., O)."""
-        return linear(tokens, self.weight, self.bias)
 
 
 class Mlp(nn.Module):
