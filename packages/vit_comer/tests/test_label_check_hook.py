@@ -39,7 +39,10 @@ def data(folder, **settings):
 
 def runner(train, val=None, num_classes=3):
     """Return what the hook reads of a runner."""
-    loop = lambda one: SimpleNamespace(dataloader=SimpleNamespace(dataset=one))  # noqa: E731
+
+    def loop(one):
+        return SimpleNamespace(dataloader=SimpleNamespace(dataset=one))
+
     head = SimpleNamespace(num_classes=num_classes, ignore_index=255)
     return SimpleNamespace(
         train_loop=loop(train),

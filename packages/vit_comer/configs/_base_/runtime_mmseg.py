@@ -17,7 +17,7 @@ default_hooks = dict(
     ),
     visualization=dict(type="SegVisualizationHook"),  # draws with `mim test ... --show-dir FOLDER`
 )
-# Every label map is looked at before the first step (ADE20K's in 100 seconds of one core, COCO-Stuff's in ten minutes).
+# Every label map is looked at before the first step (`limit` takes part of a large data set).
 # A checkpoint must fit completely, and be of this variant; after training the best weights are tested.
 custom_hooks = [
     dict(type="LabelCheckHook"),

@@ -23,8 +23,8 @@ class LabelCheckHook(Hook):
     their picture, values outside the classes, a ``reduce_zero_label`` that the histogram contradicts, and heads with
     another number of classes than the data set.
 
-    Of training and validation before training, of the test set before a test. Ranks share the files. ADE20K's 22,000
-    take about 100 seconds of one core, COCO-Stuff's 123,000 ten minutes.
+    Of training and validation before training, of the test set before a test. Ranks share the files. Every
+    file is read, so large data sets take a while: ``limit`` takes part of them.
 
     Args:
         limit: look at so many of a data set's label maps only, evenly spaced; None for all.
