@@ -24,6 +24,12 @@ def test_results_and_gradients_are_those_of_torch(shape):
     assert torch.allclose(ours.bias.grad, theirs.bias.grad, atol=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(2, 64, 12), (3, 5, 12)])
+def test_without_a_bias_too(shape):
+    tokens, weight = torch.randn(shape), torch.randn(7, 12)
+    torch.testing.assert_close(linear(tokens, weight), F.linear(tokens, weight))
+
+
 def test_it_is_a_convolution_where_the_number_of_tokens_has_a_divisor(monkeypatch):
     convolved = []
     monkeypatch.setattr(F, "conv2d", lambda maps, *rest: convolved.append(maps.shape) or torch.conv2d(maps, *rest))

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from mm_hat.checkpoint import from_official
 from mm_hat.models import HAT, UNetDiscriminatorWithSpectralNorm
-from mm_hat.models.relative_position import overlap_index, window_index
+from mm_hat.models.relative_position import overlap_index
 from mm_hat.models.windows import shift_mask
+from mmrepro.ops.windows import relative_position_index
 
 GAN_WEIGHT = 0.1  # of the generator's adversarial loss in the official options
 MASKED_MAPS = ((16, 24), (8, 32))  # in the case of the tables, with windows of 8
@@ -95,7 +96,7 @@ def relative_index_and_mask(manifest: dict, state: dict[str, np.ndarray], inputs
     """Return the index tables, with hashes of the whole of them, and the masks."""
     outputs, info = {}, {}
     for window, ratio in manifest["config"]["window_and_overlap"]:
-        own = window_index(window).numpy()
+        own = relative_position_index(window).numpy()
         outputs |= {f"sa_{window}_row0": own[0], f"sa_{window}_col1": own[:, 1]}
         info[f"sa_{window}"] = {
             "shape": list(own.shape),

@@ -12,9 +12,9 @@ from torch import nn
 from mm_hat.models import HAT, OCAB, ResidualHAT, Upsample
 from mm_hat.models.hybrid_attention import HAB
 from mm_hat.models.pointwise import DropPath, Mlp
-from mm_hat.models.relative_position import gather_bias, overlap_index, window_index
-from mm_hat.models.windows import ShiftedOrder, attend, merge, pad_heads, partition, shift_mask
-from mmrepro.ops.pointwise import linear
+from mm_hat.models.relative_position import gather_bias, overlap_index
+from mm_hat.models.windows import ShiftedOrder, attend, pad_heads, shift_mask
+from mmrepro.ops.windows import partition, relative_position_index
 from mmrepro.testing import check, load_case, load_keys
 
 HERE = Path(__file__).resolve().parent
@@ -104,12 +104,6 @@ def test_outputs_equal_those_of_the_same_network_from_spandrel():
 # Windows and tables
 
 
-def test_window_index_names_relative_positions():
-    index = window_index(4).view(4, 4, 4, 4)  # (qy, qx, ky, kx)
-    assert index[1, 2, 3, 0] == (1 - 3 + 3) * 7 + (2 - 0 + 3)
-    assert index.unique().numel() == 49
-
-
 def test_overlap_index_is_one_to_one_and_never_negative():
     index = overlap_index(4, 6).view(4, 4, 6, 6)
     assert (index.min(), index.max(), index.unique().numel()) == (0, 80, 81)
@@ -118,15 +112,8 @@ def test_overlap_index_is_one_to_one_and_never_negative():
 
 
 def test_gathered_bias_is_the_table_by_index():
-    table, index = torch.randn(49, 3), window_index(4)
+    table, index = torch.randn(49, 3), relative_position_index(4)
     assert torch.equal(gather_bias(table, index), table[index].permute(2, 0, 1)[None])
-
-
-def test_partition_and_merge_are_inverse():
-    maps = torch.randn(2, 8, 12, 5)
-    windows = partition(maps, 4)
-    assert torch.equal(windows[1], maps[0, :4, 4:8].reshape(16, 5))
-    assert torch.equal(merge(windows, 4, (8, 12)), maps)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (8, 24), (24, 16)])
@@ -165,13 +152,6 @@ def test_inference_runs_the_feed_forward_part_in_chunks_of_tokens():
     with torch.no_grad():
         torch.testing.assert_close(layer(tokens), whole)
     assert seen == [1024, 1024, 352]
-
-
-@pytest.mark.parametrize("shape", [(2, 64, 12), (3, 5, 12), (1, 16, 16, 12)])
-def test_the_fast_linear_layer_is_a_linear_layer(shape):
-    tokens, weight, bias = torch.randn(shape), torch.randn(7, 12), torch.randn(7)
-    torch.testing.assert_close(linear(tokens, weight, bias), nn.functional.linear(tokens, weight, bias))
-    torch.testing.assert_close(linear(tokens, weight), nn.functional.linear(tokens, weight))
 
 
 def test_an_overlapping_window_sees_zeros_beyond_the_border():

@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+import mm_relation_detr  # noqa: F401  first: registers everything, and serves the operators that mmcv imports
+
+# isort: split
 import torch
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttention as MmcvMultiScaleDeformableAttention
 from mmdet.registry import MODELS
@@ -21,7 +24,6 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-import mm_relation_detr  # noqa: F401  registers everything
 from mm_relation_detr.models.position_relation import PositionRelationEmbedding
 from mmrepro import papers
 from mmrepro.ops import MultiScaleDeformableAttention

@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from mm_relation_detr.datasets.coco_file import AnnotationError
 from mm_relation_detr.evaluation.macroscopic_correlation import (
     MacroscopicCorrelation,
     boxes_of_json,
@@ -18,6 +17,7 @@ from mm_relation_detr.evaluation.macroscopic_correlation import (
     draw,
     macroscopic_correlation,
 )
+from mmrepro.datasets.coco_file import AnnotationError
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "mc_metric.py"
 

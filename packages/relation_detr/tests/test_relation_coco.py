@@ -8,11 +8,10 @@ from mmdet.datasets import CocoDataset
 from PIL import Image
 
 from mm_relation_detr.datasets import relation_coco
-from mm_relation_detr.datasets.coco_file import AnnotationError
-from mm_relation_detr.datasets.image_files import decoding_fault, fault_of_file
 from mm_relation_detr.datasets.objects365 import RelationObjects365Dataset
 from mm_relation_detr.datasets.relation_coco import RelationCocoDataset, palette_of
 from mm_relation_detr.datasets.sa_det_100k import TRUNCATED, UNREADABLE, SADet100kDataset
+from mmrepro.datasets.coco_file import AnnotationError
 
 SIZE = (40, 30)
 CATEGORIES = [dict(id=3, name="car"), dict(id=7, name="train")]
@@ -217,14 +216,6 @@ def test_the_known_files_are_sixteen():
     assert len({*UNREADABLE, *TRUNCATED}) == 16
 
 
-def test_other_formats_are_only_looked_at_for_emptiness(tmp_path):
-    path = tmp_path / "a.tif"
-    path.write_bytes(b"II*\0")
-    assert fault_of_file(path) is None
-    path.write_bytes(b"")
-    assert fault_of_file(path) == "empty"
-
-
 PIPELINE = [
     dict(type="LoadImageFromFile", color_type="color_ignore_orientation"),
     dict(type="LoadAnnotations", with_bbox=True),
@@ -272,12 +263,6 @@ def test_a_picture_that_is_damaged_inside_is_named(write, tmp_path):
     path.write_bytes(path.read_bytes()[:16] + bytes(40) + path.read_bytes()[56:])
     with pytest.raises(AnnotationError, match=r"a\.png, listed in .*: cannot be decoded"):
         dataset[0]
-
-
-def test_a_picture_too_large_for_pillow_cannot_be_decoded(tmp_path, monkeypatch):
-    Image.new("RGB", SIZE).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    assert "cannot be decoded (Image size" in decoding_fault(tmp_path / "a.png")
 
 
 def test_a_fault_of_the_pipeline_is_not_the_pictures(write):
@@ -382,14 +367,6 @@ def test_unusual_pictures_are_read_as_colours_and_not_turned(write, tmp_path):
     expected = {name: [60, 60, 60] if name in ("grey.jpg", "deep.png") else [0, 0, 200] for name in names}
     for name, mean in means.items():
         assert mean.tolist() == pytest.approx(expected[name], abs=8), name
-
-
-def test_a_whole_photograph_with_a_film_after_it_is_in_order(tmp_path):
-    path = tmp_path / "a.jpg"
-    Image.new("RGB", SIZE).save(path)
-    path.write_bytes(path.read_bytes() + bytes(9000))
-    assert fault_of_file(path) is None
-    assert decoding_fault(path) is None
 
 
 def test_objects365_takes_the_last_folder_and_says_which_are_missing(write, tmp_path, log):

@@ -8,8 +8,8 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mm_relation_detr.datasets.coco_file import AnnotationError
 from mm_relation_detr.evaluation.relation_coco_metric import RelationCocoMetric
+from mmrepro.datasets.coco_file import AnnotationError
 
 CATEGORIES = [dict(id=7, name="cat"), dict(id=3, name="dog")]
 TRUTH = {1: [(3, [10, 10, 40, 40]), (7, [60, 60, 30, 30])], 2: [(3, [5, 5, 90, 90])]}

@@ -12,8 +12,8 @@ from mmengine.structures import InstanceData
 from PIL import Image
 
 from mm_relation_detr.datasets import relation_coco, relation_voc
-from mm_relation_detr.datasets.coco_file import AnnotationError
 from mm_relation_detr.datasets.relation_voc import RelationVocDataset
+from mmrepro.datasets.coco_file import AnnotationError
 from mmrepro.testing.configs import load_config
 from mmrepro.testing.data import require_data
 

@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image
 
-from mm_relation_detr.datasets.coco_file import AnnotationError
 from mm_relation_detr.datasets.voc_file import read_voc
+from mmrepro.datasets.coco_file import AnnotationError
 
 BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>11</xmax><ymax>7</ymax></bndbox>"
 SIZE = "<size><width>40</width><height>30</height><depth>3</depth></size>"

@@ -15,8 +15,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print a line per file, and write the histograms where asked to."""
     args = _parser().parse_args(argv)
     with in_one_line():
-        from mm_relation_detr.datasets.coco_file import AnnotationError  # not for --help: torch takes seconds
         from mm_relation_detr.evaluation import macroscopic_correlation as mc
+        from mmrepro.datasets.coco_file import AnnotationError  # not for --help: torch takes seconds
 
         try:
             found = {str(path): mc.correlations(mc.boxes_of_json(path, args.min_score).values()) for path in args.files}

@@ -1,7 +1,8 @@
 """Speed and memory of the backbone beside a plain transcription of the official one, with the same weights.
 
-The segmentation variant's tiny size and the detection variant's small size: a forward and a training step on one
-image, on the CPU, and on CUDA where there is a device.
+The segmentation variant's tiny size and the detection variant's small size: a forward of one image and a training step
+of two, on the CPU, and on CUDA where there is a device; a forward of the segmentation variant's base size, whose MRFP
+is not computed in parts; and a training step that keeps activations or computes them again.
 """
 
 from __future__ import annotations
@@ -23,14 +24,28 @@ TRANSCRIPTION = Path(__file__).with_name("plain_official.py")
 NETWORKS = {
     "seg-T": {"arch": "tiny", "variant": "seg", "drop_path_rate": 0.0},
     "det-S": {"arch": "small", "variant": "det", "drop_path_rate": 0.0},
+    "seg-B": {"arch": "base", "variant": "seg", "drop_path_rate": 0.0},
 }
 PLAIN = {
     "seg-T": dict(embed_dim=192, num_heads=3, windows=[None] * 12, pretrain_size=224, mrfp_hidden=1152, stages=True),
     "det-S": dict(
         embed_dim=384, num_heads=6, windows=[14, 14, None] * 4, pretrain_size=592, mrfp_hidden=192, stages=False
     ),
+    "seg-B": dict(
+        embed_dim=768,
+        num_heads=12,
+        windows=[None] * 12,
+        pretrain_size=224,
+        mrfp_hidden=768,
+        stages=True,
+        deform_heads=12,
+        deform_ratio=0.5,
+    ),
 }
-SIZES = {"seg-T": (512, 512), "det-S": (512, 672)}
+SIZES = {"seg-T": (512, 512), "det-S": (512, 672), "seg-B": (512, 512)}
+TRAINED = ("seg-T", "det-S")  # the plain base size's step takes the better part of a minute
+RECOMPUTED = "seg-T"
+BATCH = 2  # in training
 
 
 def groups() -> dict[str, dict[str, dict[str, dict[str, Make]]]]:
@@ -46,6 +61,7 @@ def groups() -> dict[str, dict[str, dict[str, dict[str, Make]]]]:
                     "plain": partial(make, partial(plain, name), SIZES[name], device),
                 }
                 for what, make in (("forward", forward), ("training step", training_step))
+                if what == "forward" or name in TRAINED
             }
             for name in NETWORKS
         }
@@ -53,9 +69,23 @@ def groups() -> dict[str, dict[str, dict[str, dict[str, Make]]]]:
     }
 
 
-def ours(name: str) -> nn.Module:
+def steps() -> dict[str, dict[str, Make]]:
+    """Return training steps that keep activations or compute them again; ``reference`` is the transcription."""
+    height, width = SIZES[RECOMPUTED]
+    builds = {"reference": partial(plain, RECOMPUTED), "ours": partial(ours, RECOMPUTED)}
+    for given in ({"with_cp": True}, {"cti_with_cp": True}, {"with_cp": True, "cti_with_cp": True}):
+        label = ", ".join(f"{key}={value}" for key, value in given.items())
+        builds[f"ours, {label}"] = partial(ours, RECOMPUTED, **given)
+    return {
+        f"{RECOMPUTED}, a training step of {BATCH} images of {height}x{width}": {
+            label: partial(training_step, build, (height, width), "cpu") for label, build in builds.items()
+        }
+    }
+
+
+def ours(name: str, **more: object) -> nn.Module:
     """Return our backbone."""
-    return fill(ViTCoMer(**NETWORKS[name]))
+    return fill(ViTCoMer(**NETWORKS[name], **more))
 
 
 def plain(name: str) -> nn.Module:
@@ -93,7 +123,7 @@ def fill(network: nn.Module) -> nn.Module:
 def forward(build: Callable[[], nn.Module], size: tuple[int, int], device: str) -> Callable[[], tuple[Tensor, ...]]:
     """Return the maps of one random image."""
     network = build().to(device).eval()
-    images = image(size, device)
+    images = random_images(1, size, device)
 
     def call() -> tuple[Tensor, ...]:
         with torch.no_grad():
@@ -105,12 +135,16 @@ def forward(build: Callable[[], nn.Module], size: tuple[int, int], device: str) 
 
 
 def training_step(build: Callable[[], nn.Module], size: tuple[int, int], device: str) -> Callable[[], None]:
-    """Return a training step without its optimiser on one random image.
+    """Return a training step without its optimiser on two random images.
+
+    On two, since a map of one image that was made by transposing tokens gets wrong gradients from PyTorch's batch norm
+    on the CPU: its strides can be read both as channels first and as channels last. The transcription has such maps, as
+    the official code has them, and its step would not be the same work.
 
     The loss is the maps' mean cube: their mean square hardly changes after a batch norm, and would leave no gradients.
     """
     network = build().to(device).train()
-    images = image(size, device)
+    images = random_images(BATCH, size, device)
 
     def step() -> None:
         network.zero_grad()
@@ -120,9 +154,9 @@ def training_step(build: Callable[[], nn.Module], size: tuple[int, int], device:
     return step
 
 
-def image(size: tuple[int, int], device: str) -> Tensor:
-    """Return one random image (1, 3, h, w)."""
-    return torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
+def random_images(count: int, size: tuple[int, int], device: str) -> Tensor:
+    """Return random images (count, 3, h, w)."""
+    return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def wait(device: str) -> None:

@@ -34,6 +34,7 @@ class PlainViTCoMer(nn.Module):
         mrfp_hidden: int,
         stages: bool,
         deform_heads: int = 6,
+        deform_ratio: float = 1.0,
         num_points: int = 4,
         inplanes: int = 64,
         extra_num: int = 4,
@@ -45,7 +46,7 @@ class PlainViTCoMer(nn.Module):
         self.patch_embed = PatchEmbed(embed_dim)
         self.blocks = nn.ModuleList(Block(embed_dim, num_heads, window) for window in windows)
         self.spm = SpatialPrior(embed_dim, inplanes)
-        sizes = embed_dim, deform_heads, num_points
+        sizes = embed_dim, deform_heads, deform_ratio, num_points
         self.interactions = nn.ModuleList(Interaction(sizes, mrfp_hidden, extra_num * (k == 3)) for k in range(4))
         self.up = nn.ConvTranspose2d(embed_dim, embed_dim, 2, stride=2)
         for k in range(1, 5):
@@ -166,7 +167,7 @@ def convolution(inputs: int, outputs: int, stride: int) -> tuple[nn.Module, ...]
 
 
 class Interaction(nn.Module):
-    def __init__(self, sizes: tuple[int, int, int], mrfp_hidden: int, extra_num: int):
+    def __init__(self, sizes: tuple[int, int, float, int], mrfp_hidden: int, extra_num: int):
         super().__init__()
         self.cti_tov, self.cti_toc = CTIToV(*sizes), CTIToC(*sizes)
         self.extra_CTIs = nn.ModuleList(ExtraCTI(*sizes) for _ in range(extra_num))
@@ -186,10 +187,10 @@ class Interaction(nn.Module):
 
 
 class LevelAttention(nn.Module):
-    def __init__(self, embed_dim: int, heads: int, points: int):
+    def __init__(self, embed_dim: int, heads: int, ratio: float, points: int):
         super().__init__()
         self.query_norm, self.feat_norm, self.ffn_norm = (nn.LayerNorm(embed_dim, eps=EPS) for _ in range(3))
-        self.attn = DeformableAttention(embed_dim, heads, points)
+        self.attn = DeformableAttention(embed_dim, heads, ratio, points)
         self.ffn = TokenFFN(embed_dim, embed_dim // 4, Depthwise(embed_dim // 4))
 
     def forward(self, query: Tensor, feat: Tensor, reference: Tensor, sizes: Sizes) -> Tensor:
@@ -198,8 +199,8 @@ class LevelAttention(nn.Module):
 
 
 class CTIToV(LevelAttention):
-    def __init__(self, embed_dim: int, heads: int, points: int):
-        super().__init__(embed_dim, heads, points)
+    def __init__(self, embed_dim: int, heads: int, ratio: float, points: int):
+        super().__init__(embed_dim, heads, ratio, points)
         self.gamma = nn.Parameter(torch.zeros(embed_dim))
 
     def forward(self, x: Tensor, c: Tensor, reference: Tensor, sizes: Sizes) -> Tensor:
@@ -210,10 +211,10 @@ class CTIToV(LevelAttention):
 
 
 class CTIToC(nn.Module):
-    def __init__(self, embed_dim: int, heads: int, points: int):
+    def __init__(self, embed_dim: int, heads: int, ratio: float, points: int):
         super().__init__()
         self.query_norm, self.feat_norm = (nn.LayerNorm(embed_dim, eps=EPS) for _ in range(2))
-        self.cfinter = LevelAttention(embed_dim, heads, points)
+        self.cfinter = LevelAttention(embed_dim, heads, ratio, points)
 
     def forward(self, c: Tensor, x: Tensor, reference: Tensor, sizes: Sizes) -> Tensor:
         c = self.before(add_to_level_16(c, x, sizes), sizes)
@@ -224,8 +225,8 @@ class CTIToC(nn.Module):
 
 
 class ExtraCTI(CTIToC):
-    def __init__(self, embed_dim: int, heads: int, points: int):
-        super().__init__(embed_dim, heads, points)
+    def __init__(self, embed_dim: int, heads: int, ratio: float, points: int):
+        super().__init__(embed_dim, heads, ratio, points)
         self.ffn = TokenFFN(embed_dim, embed_dim // 4, Depthwise(embed_dim // 4))
         self.ffn_norm = nn.LayerNorm(embed_dim, eps=EPS)
 
@@ -234,13 +235,13 @@ class ExtraCTI(CTIToC):
 
 
 class DeformableAttention(nn.Module):
-    def __init__(self, embed_dim: int, heads: int, points: int):
+    def __init__(self, embed_dim: int, heads: int, ratio: float, points: int):
         super().__init__()
         self.heads, self.points = heads, points
         self.sampling_offsets = nn.Linear(embed_dim, heads * LEVELS * points * 2)
         self.attention_weights = nn.Linear(embed_dim, heads * LEVELS * points)
-        self.value_proj = nn.Linear(embed_dim, embed_dim)
-        self.output_proj = nn.Linear(embed_dim, embed_dim)
+        self.value_proj = nn.Linear(embed_dim, int(embed_dim * ratio))
+        self.output_proj = nn.Linear(int(embed_dim * ratio), embed_dim)
 
     def forward(self, query: Tensor, feat: Tensor, reference: Tensor, sizes: Sizes) -> Tensor:
         batch, queries, _ = query.shape

@@ -5,9 +5,8 @@ import copy
 import pytest
 import torch
 
-from mm_vit_comer.checkpoint import relative_position_index
 from mm_vit_comer.models.beit import BeitAttention, BeitBlock, BeitWindowAttention, beit_blocks, relative_bias
-from mm_vit_comer.models.windows import partition
+from mmrepro.ops.windows import partition, relative_position_index
 
 
 def drawn(module: torch.nn.Module) -> torch.nn.Module:

@@ -1,5 +1,6 @@
 """Official checkpoints: every key of every list both ways, the networks of their sizes, variants by name."""
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from mm_vit_comer.checkpoint import (
     from_official,
     infer_config,
     is_official,
-    relative_position_index,
     require_same_model,
     settings_of,
     target,
@@ -20,6 +20,8 @@ from mm_vit_comer.checkpoint import (
 from mm_vit_comer.checkpoint_sizes import variant_of
 from mm_vit_comer.models.vit_comer import ViTCoMer
 from mmrepro.checkpoint import CheckpointMismatchError
+from mmrepro.ops.windows import relative_position_index
+from mmrepro.safe_loading import load
 from mmrepro.testing import load_config, load_keys, tiny
 
 KEYS = Path(__file__).parent / "parity"
@@ -258,6 +260,113 @@ def test_a_plain_trunk_does_not_take_beits_file():
         require_same_model(Network(), official)
 
 
+def of_config(name: str) -> nn.Module:
+    """Return a published network on the meta device."""
+    config = load_config(CONFIGS / f"{name}.py")
+    importlib.import_module("mm_vit_comer.models.co_detr")
+    with torch.device("meta"), DefaultScope.overwrite_default_scope(config.default_scope):
+        return MODELS.build(config.model)
+
+
+MASK_RCNN_S = "mask-rcnn_vit-comer-s_dinov2_fpn_8xb2-amp-1x_coco"
+SAID = {
+    MASK_RCNN_S: "ViT-CoMer-S for detection (Mask R-CNN, 80 classes)",
+    "co-dino-5scale_vit-comer-l_sfp_16xb1-16e_coco": "ViT-CoMer-L on BEiT for detection (Co-DETR, 80 classes)",
+    "vit-comer-s_deit_upernet_8xb2-amp-160k_ade20k-512x512": "ViT-CoMer-S for segmentation (UPerNet, 150 classes)",
+    "vit-comer-l_beitv2_mask2former_8xb2-80k_ade20k-896x896": (
+        "ViT-CoMer-L on BEiT for segmentation (Mask2Former, 150 classes)"
+    ),
+    "mask-rcnn_vit-s_deit_fpn_8xb2-amp-3x_coco": "plain ViT-S (Mask R-CNN, 80 classes)",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "config", "lines"),
+    [
+        (
+            "co-dino-5scale_vit-comer-l_sfp_16xb1-16e_coco",
+            MASK_RCNN_S,
+            ("heads: 'Co-DETR' in the file, 'Mask R-CNN' in the config. Fix: a config of the file's kind",),
+        ),
+        (
+            MASK_RCNN_S,
+            "co-dino-5scale_vit-comer-l_sfp_16xb1-16e_coco",
+            ("backbone.trunk: 'vit' in the file, 'beit' in the config. Fix: give the model the file's backbone.trunk",),
+        ),
+        (
+            "vit-comer-s_deit_upernet_8xb2-amp-160k_ade20k-512x512",
+            MASK_RCNN_S,
+            ("heads: 'UPerNet' in the file, 'Mask R-CNN' in the config", "backbone.mrfp_ratio: 1.5 in the file, 0.5"),
+        ),
+        (
+            "vit-comer-l_beitv2_mask2former_8xb2-80k_ade20k-896x896",
+            "co-dino-5scale_vit-comer-l_sfp_16xb1-16e_coco",
+            ("heads: 'Mask2Former' in the file, 'Co-DETR' in the config",),
+        ),
+        (
+            "mask-rcnn_vit-s_deit_fpn_8xb2-amp-3x_coco",
+            MASK_RCNN_S,
+            ("backbone.type: 'ViTBaseline' in the file, 'ViTCoMer' in the config. Fix: give the model the file's",),
+        ),
+    ],
+)
+def test_every_variant_is_named_where_it_does_not_belong(file, config, lines):
+    theirs = of_config(file)
+    require_same_model(theirs, theirs.state_dict())
+    with pytest.raises(CheckpointMismatchError) as refused:
+        require_same_model(of_config(config), theirs.state_dict())
+    text = str(refused.value)
+    assert f"the file is {SAID[file]}, the config {SAID[config]}" in text
+    for line in lines:
+        assert line in text
+
+
+def test_heads_of_another_kind_are_named_where_the_backbones_are_alike():
+    trunk = dict(Network().state_dict())
+    detector = trunk | {"roi_head.bbox_head.fc_cls.weight": torch.zeros(4, 1)}
+    segmentor = Network()
+    segmentor.decode_head = nn.Module()
+    segmentor.decode_head.conv_seg = nn.Conv2d(1, 3, 1)
+    require_same_model(segmentor, trunk)  # a lone backbone has no heads to compare
+    with pytest.raises(CheckpointMismatchError, match="heads: 'Faster R-CNN' in the file, 'UPerNet' in the config"):
+        require_same_model(segmentor, detector)
+    require_same_model(segmentor, detector, ignore=["heads"])
+
+
+def test_co_detrs_classes_are_compared():
+    model = of_config("co-dino-5scale_vit-comer-l_sfp_16xb1-16e_coco")
+    state = dict(model.state_dict())
+    for key in [key for key in state if key.startswith("bbox_head.cls_branches.")]:
+        state[key] = state[key][:7]
+    with pytest.raises(CheckpointMismatchError, match=r"bbox_head\.num_classes: 7 in the file, 80 in the config"):
+        require_same_model(model, state)
+
+
+@pytest.mark.parametrize(
+    ("source", "extra", "wrap"),
+    [
+        ("dinov2", {"blocks.0.ls1.gamma": 384}, lambda state: state),
+        ("deit", {"head.weight": 1000}, lambda state: {"model": state}),
+        ("beit", {"blocks.0.attn.q_bias": 384}, lambda state: {"module": state}),
+    ],
+)
+def test_a_public_vit_is_no_checkpoint_and_is_named(tmp_path, source, extra, wrap):
+    shapes = {"cls_token": 384, "patch_embed.proj.weight": 384, "blocks.0.norm1.weight": 384} | extra
+    torch.save(wrap({key: torch.zeros(size) for key, size in shapes.items()}), tmp_path / "public.pth")
+    with pytest.raises(CheckpointMismatchError) as refused:
+        require_same_model(Network(), load(tmp_path / "public.pth"))
+    text = str(refused.value)
+    assert f"it holds the weights of a public ViT alone ({source})" in text
+    path = str(tmp_path / "public.pth")
+    assert f"Fix: init_cfg=dict(type='PretrainedViT', checkpoint={path!r}, source='{source}') in the backbone" in text
+
+
+def test_a_whole_detector_of_the_official_co_detr_is_named():
+    official = meta_state("codetr_beit_large_backbone") | {"query_head.cls_branches.0.bias": torch.zeros(80)}
+    with pytest.raises(CheckpointMismatchError, match=r"whole detector of the official Co-DETR(.|\n)*query_head\.cls"):
+        require_same_model(of_config(MASK_RCNN_S), official)
+
+
 def test_another_network_is_refused():
     with pytest.raises(CheckpointMismatchError, match=r"the first is conv1\.weight\. Fix"):
         require_same_model(Network(), {"conv1.weight": torch.zeros(1)})
@@ -274,6 +383,7 @@ def test_another_network_is_refused():
         {"roi_head.bbox_head.0.fc_cls.weight": torch.zeros(1), "neck.fpn_convs.7.conv.bias": torch.zeros(2)},
         {"bbox_head.atss_cls.weight": torch.zeros(())},
         {"bbox_head.gfl_cls.weight": torch.zeros(0), "bbox_head.gfl_reg.weight": torch.zeros(2)},
+        {"bbox_head.cls_branches.0.weight": torch.zeros(3), "bbox_head.cls_branches.9999.weight": torch.zeros(0, 1)},
         {"neck.fc11.weight": torch.zeros(0), "neck.p2.1.weight": torch.zeros(1)},
     ],
 )

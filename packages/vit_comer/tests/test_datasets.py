@@ -1,15 +1,20 @@
-"""CamVid and the generated data sets: what the libraries' own transforms load is what the files say."""
+"""CamVid and the generated data set: what the library's own transforms load is what the files say."""
+
+import json
+import shutil
 
 import numpy as np
 import pytest
 from mmdet.registry import DATASETS as DETECTION
-from mmdet.registry import METRICS
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS as SEGMENTATION
 from PIL import Image
 
 from mm_vit_comer.datasets import CamVidDataset
-from mmrepro.testing import require_data
+from mmrepro import papers
+from mmrepro.datasets.coco_file import AnnotationError
+from mmrepro.datasets.generated.coco_shapes import ANNOTATIONS, CATEGORIES, PICTURES, coco_folder
+from mmrepro.testing import load_config, require_data
 
 LOAD = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations")]
 DRAWN = dict(count=6, size=64)
@@ -62,26 +67,23 @@ def test_generated_label_maps_are_loaded():
     assert found == {0, 1, 2, 3}
 
 
-def test_generated_boxes_and_masks_are_loaded_and_measured():
-    init_default_scope("mmdet")
-    load = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True, with_mask=True)]
-    data = DETECTION.build(dict(type="CoMerGeneratedCocoDataset", generate=DRAWN, pipeline=load))
-    assert data.metainfo["classes"] == ("disc", "square", "triangle")
-    samples = [data[index] for index in range(6)]
-    assert {int(label) for sample in samples for label in sample["gt_bboxes_labels"]} == {0, 1, 2}
-    assert all(len(sample["gt_masks"]) == len(sample["gt_bboxes"]) for sample in samples)
-
-    metric = METRICS.build(dict(type="CoMerGeneratedCocoMetric", generate=DRAWN))
-    metric.dataset_meta = data.metainfo
-    for sample in samples:  # the annotations themselves as predictions
-        boxes = sample["gt_bboxes"].tensor
-        found = dict(
-            bboxes=boxes,
-            scores=boxes.new_ones(len(boxes)),
-            labels=boxes.new_tensor(sample["gt_bboxes_labels"]).long(),
-            masks=boxes.new_tensor(sample["gt_masks"].to_ndarray()).bool(),
-        )
-        metric.process({}, [dict(img_id=sample["img_id"], ori_shape=sample["ori_shape"], pred_instances=found)])
-    measured = metric.evaluate(6)
-    assert measured["coco/bbox_mAP"] == pytest.approx(1)
-    assert measured["coco/segm_mAP"] > 0.9
+def test_the_template_of_own_pictures_stops_with_the_file_named(tmp_path):
+    config = load_config(papers.find_config("vit_comer", "mask-rcnn_vit-comer_own-coco"))
+    init_default_scope(config.default_scope)
+    shutil.copytree(coco_folder(**DRAWN), tmp_path, dirs_exist_ok=True)
+    settings = dict(
+        config.train_dataloader.dataset,
+        data_root=str(tmp_path),
+        ann_file=ANNOTATIONS,
+        data_prefix=dict(img=PICTURES),
+        serialize_data=False,
+    )
+    named = settings | dict(metainfo=dict(classes=tuple(CATEGORIES.values())))
+    assert len(DETECTION.build(dict(named))) == DRAWN["count"]
+    with pytest.raises(AnnotationError, match=r"instances\.json has no category 'cat', 'dog'.* are 'disc', 'square'"):
+        DETECTION.build(dict(settings))
+    listed = json.loads((tmp_path / ANNOTATIONS).read_text())
+    listed["annotations"][0]["segmentation"][0].pop()
+    (tmp_path / ANNOTATIONS).write_text(json.dumps(listed))
+    with pytest.raises(AnnotationError, match=r"instances\.json: polygons with an odd number .*annotation 1 of"):
+        DETECTION.build(dict(named))

@@ -188,28 +188,20 @@ def test_configs_of_others_are_refused(weights, tmp_path):
     other.write_text("custom_imports = dict(imports=['mm_unheard_of'], allow_failed_imports=False)\n")
     with pytest.raises(UserError, match=r"other\.py is not for this package"):
         ViTCoMerSegInferencer(other, weights[SEGMENTATION])
-    (tmp_path / "other.txt").write_text("x")
-    with pytest.raises(UserError, match=r"other\.txt is no config"):
-        ViTCoMerSegInferencer(tmp_path / "other.txt", weights[SEGMENTATION])
 
 
 def test_bad_pictures_are_named(segmenter, detector, pictures, tmp_path):
     one = first(pictures)
     damaged = tmp_path / "damaged.png"
-    damaged.write_bytes(one.read_bytes()[:50])
-    empty = tmp_path / "empty"
-    empty.mkdir()
+    content = one.read_bytes()
+    damaged.write_bytes(content[:50] + bytes(200) + content[-30:])
     for inferencer in (segmenter, detector):
         with pytest.raises(FileNotFoundError, match="nowhere"):
             inferencer(tmp_path / "nowhere.jpg")
-        with pytest.raises(UserError, match="there is no picture in"):
-            inferencer(empty)
         with pytest.raises(UserError, match=r"damaged\.png cannot be read: damaged, or no picture"):
             inferencer(damaged)
         with pytest.raises(UserError, match=r"an array must be \(H, W, 3\) in uint8"):
             inferencer(np.zeros((4, 4)))
-        with pytest.raises(UserError, match="NoneType is no picture"):
-            inferencer(None)
         with pytest.raises(UserError, match="batch_size=0"):
             inferencer(one, batch_size=0)
         (tmp_path / "b").mkdir(exist_ok=True)

@@ -37,6 +37,13 @@ def test_softmax_of_large_logits_has_no_overflow():
     assert weights.is_contiguous()
 
 
+def test_weights_of_logits_in_half_precision_add_up_to_one():
+    logits = torch.randn(2, 5, 24).bfloat16()
+    weights = short_softmax(logits, 2)
+    assert weights.dtype == torch.float32
+    assert (weights.sum(-1) - 1).abs().max() < 1e-6
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_results_and_gradients_are_those_of_the_core(levels, batch):
     torch.manual_seed(0)

@@ -50,22 +50,38 @@ def test_each_level_has_its_own_two_sizes_and_norm_and_two_gelus_follow(levels, 
     assert torch.allclose(mrfp(tokens, levels), mrfp.fc2(together(maps)), atol=1e-5)
 
 
-def test_inference_in_parts_is_the_whole(levels, monkeypatch):
-    mrfp, tokens = MRFP(8, 30).eval(), torch.randn(2, 126, 8)
+@pytest.mark.parametrize("halves", [[4, 4, 4], [4, 4, 3], [3, 3, 3], [10]])
+def test_inference_in_parts_is_the_whole(levels, monkeypatch, halves):
+    mrfp, tokens = MRFP(8, 2 * sum(halves)).eval(), torch.randn(2, 126, 8)
     for norm in (mrfp.dwconv.bn1, mrfp.dwconv.bn2, mrfp.dwconv.bn3):
         torch.nn.init.uniform_(norm.running_var, 0.5, 1.5)
         torch.nn.init.normal_(norm.running_mean)
         torch.nn.init.normal_(norm.weight)
     with torch.no_grad():
-        whole = mrfp(tokens, levels)
-        monkeypatch.setattr(token_ffn, "CHANNELS", 4)  # halves of 15: parts of 4, 4, 4 and 3
+        whole, widths = mrfp(tokens, levels), []
+        monkeypatch.setattr(token_ffn, "CHANNELS", 4 if len(halves) > 1 else 10)
         monkeypatch.setattr(mrfp.dwconv, "forward", None)  # the whole width is not made
-        assert torch.allclose(mrfp(tokens, levels), whole, atol=1e-6)
+        some = mrfp.dwconv.some
+        monkeypatch.setattr(mrfp.dwconv, "some", lambda part, *rest: widths.append(part.shape[2]) or some(part, *rest))
+        assert torch.allclose(mrfp._in_parts(tokens, levels), whole, atol=1e-6)
+    assert widths == 2 * halves
+
+
+@pytest.mark.parametrize(("embed_dim", "hidden", "in_parts"), [(8, 16, False), (8, 18, True), (2, 8, False)])
+def test_parts_are_for_widths_that_are_several_times_that_of_the_tokens(
+    levels, monkeypatch, embed_dim, hidden, in_parts
+):
+    monkeypatch.setattr(token_ffn, "CHANNELS", 4)
+    mrfp, taken = MRFP(embed_dim, hidden).eval(), []
+    monkeypatch.setattr(mrfp, "_in_parts", lambda *_: taken.append(True))
+    with torch.no_grad():
+        mrfp(torch.randn(1, 126, embed_dim), levels)
+    assert taken == [True] * in_parts
 
 
 def test_norms_over_channels_are_not_taken_apart(levels, monkeypatch):
     monkeypatch.setattr(token_ffn, "CHANNELS", 4)
-    mrfp, tokens = MRFP(8, 12, {"type": "GN", "num_groups": 3}).eval(), torch.randn(2, 126, 8)
+    mrfp, tokens = MRFP(8, 18, {"type": "GN", "num_groups": 3}).eval(), torch.randn(2, 126, 8)
     with torch.no_grad():
         without_gradient = mrfp(tokens, levels)
     assert torch.allclose(without_gradient, mrfp(tokens, levels), atol=1e-6)
@@ -74,7 +90,7 @@ def test_norms_over_channels_are_not_taken_apart(levels, monkeypatch):
 @pytest.mark.parametrize("layer", ["fc1", "fc2", "dwconv", "dwconv.dwconv2", "dwconv.bn3"])
 def test_a_layer_with_a_hook_is_called(levels, monkeypatch, layer):
     monkeypatch.setattr(token_ffn, "CHANNELS", 4)
-    mrfp, tokens, calls = MRFP(8, 12).eval(), torch.randn(2, 126, 8), []
+    mrfp, tokens, calls = MRFP(8, 18).eval(), torch.randn(2, 126, 8), []
     with torch.no_grad():
         mrfp.get_submodule(layer).register_forward_hook(lambda *_: calls.append(layer))
         mrfp(tokens, levels)
@@ -84,7 +100,7 @@ def test_a_layer_with_a_hook_is_called(levels, monkeypatch, layer):
 @pytest.mark.parametrize("layer", ["fc1", "fc2", "dwconv.dwconv5", "dwconv.bn1"])
 def test_a_replaced_layer_is_called(levels, monkeypatch, layer):
     monkeypatch.setattr(token_ffn, "CHANNELS", 4)
-    mrfp, tokens = MRFP(8, 12).eval(), torch.randn(2, 126, 8)
+    mrfp, tokens = MRFP(8, 18).eval(), torch.randn(2, 126, 8)
     own = mrfp.get_submodule(layer)
 
     class Doubled(type(own)):

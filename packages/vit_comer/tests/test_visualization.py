@@ -5,13 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
-from mm_vit_comer.feature_maps import trace_features
+from mm_vit_comer import visualization
+from mm_vit_comer.feature_maps import FeatureTrace, trace_features
 from mm_vit_comer.models.vit_comer import ViTCoMer
 from mm_vit_comer.visualization import (
     draw_feature_maps,
     draw_interactions,
     draw_samples,
-    draw_segmentation,
     overlay,
     with_legend,
 )
@@ -54,16 +54,6 @@ def test_a_legend_of_many_classes_ends(picture):
     assert drawn.shape[0] < 30 * 20
 
 
-def test_segmentation_beside_truth(picture, tmp_path):
-    labels = np.zeros((40, 60), int)
-    alone = draw_segmentation(picture, labels, CLASSES, PALETTE, tmp_path / "alone.png")
-    beside = draw_segmentation(picture, labels, CLASSES, PALETTE, tmp_path / "beside.png", truth=labels + 1)
-    with Image.open(alone) as one, Image.open(beside) as other:
-        assert other.width - one.width == 120
-        pixels = np.asarray(other)
-    assert [pixels[20, x].argmax() for x in (70, 130)] == [1, 0]
-
-
 @pytest.mark.parametrize("maps", [(0, 1, 2, 3), (1, 2, 3)])
 def test_features_interactions_and_points_are_drawn(tmp_path, maps):
     torch.manual_seed(0)
@@ -89,3 +79,17 @@ def test_features_interactions_and_points_are_drawn(tmp_path, maps):
             assert min(drawing.size) > 100
     with pytest.raises(IndexError, match="is not in the image"):
         draw_samples(shown, trace, tmp_path / "outside.png", place=(48, 0))
+
+
+def test_maps_whose_last_cells_reach_beyond_the_picture_are_cut(tmp_path, monkeypatch):
+    """80 pixels in two and a half cells of 32."""
+    drawn = []
+    monkeypatch.setattr(visualization, "_write", lambda figure, _: drawn.append(figure))
+    maps = tuple(torch.rand(4, -(-48 // stride), -(-80 // stride)) for stride in (8, 16, 32))
+    trace = FeatureTrace((48, 80), (8, 16, 32), maps, maps, (maps,), (maps,), {})
+    picture = np.zeros((48, 80, 3), np.uint8)
+    draw_feature_maps(picture, trace, tmp_path / "maps.png")
+    draw_interactions(picture, trace, tmp_path / "interactions.png")
+    frames = {(axis.get_xlim(), axis.get_ylim()) for figure in drawn for axis in figure.axes}
+    assert frames == {((-0.5, 79.5), (47.5, -0.5))}
+    assert list(drawn[0].axes[3].images[0].get_extent()) == [-0.5, 95.5, 63.5, -0.5]

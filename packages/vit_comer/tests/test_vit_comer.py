@@ -7,8 +7,8 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from mm_vit_comer.checkpoint import relative_position_index
 from mm_vit_comer.models.vit_comer import ViTCoMer
+from mmrepro.ops.windows import relative_position_index
 from mmrepro.testing import load_keys
 
 KEYS = Path(__file__).resolve().parent / "parity"

@@ -247,9 +247,10 @@ def doctor() -> None:
 
 @main.command()
 @_paper
-@click.option("--work-dir", type=PATH, help="Where everything goes; default: work_dirs/quickstart/<paper>.")
+@click.option("--config", help="Another small training of the paper, by its config's name; it may need a data set.")
+@click.option("--work-dir", type=PATH, help="Where everything goes; default: work_dirs/quickstart/<paper>[/<config>].")
 @click.option("--seed", type=int, default=2023, show_default=True)
-def quickstart(paper: str, work_dir: Path | None, seed: int) -> None:
+def quickstart(paper: str, config: str | None, work_dir: Path | None, seed: int) -> None:
     """Train a small model of a paper in a few minutes, without a data set, and show result, plots and report.
 
     Exit code 1 if the model does not beat the baseline.
@@ -258,9 +259,9 @@ def quickstart(paper: str, work_dir: Path | None, seed: int) -> None:
     from mmrepro.quickstart import run
 
     paper = papers.canonical(paper)
-    work_dir = (work_dir or Path("work_dirs") / "quickstart" / paper).resolve()
+    work_dir = (work_dir or Path("work_dirs", "quickstart", paper, config or "")).resolve()
     click.echo(f"training a small {paper}; log: {work_dir / 'train.log'}")
-    result = run(paper, work_dir, seed=seed)
+    result = run(paper, work_dir, config=config, seed=seed)
     for name, (value, baseline) in result.compared.items():
         click.echo(f"test {name}: {value:.4f}   baseline ({result.baseline}): {baseline:.4f}")
     for figure in result.figures:

@@ -402,6 +402,33 @@ def test_a_folder_is_found_in_another_place_that_the_catalogue_accepts(pictures,
         registry.locate("toy")
 
 
+@pytest.mark.parametrize(
+    ("count", "state", "said"),
+    [
+        (0, "wrong", "holds 0 pictures, expected 3"),
+        (2, "unverified", "holds 2 of 3 pictures; no checksum"),
+        (3, "unverified", "holds 3 pictures, as published"),
+        (4, "wrong", "holds 4 pictures, expected 3"),
+    ],
+)
+def test_a_part_counts_where_the_catalogue_says_so(declare, tmp_path, count, state, said):
+    declare(files=[{"path": "Toys", "pictures": 3, "part": True}])
+    (tmp_path / "data/Toys").mkdir(parents=True)
+    for number in range(count):
+        put(tmp_path / f"data/Toys/{number}.png")
+    assert registry.status("toy").state == state
+    assert said in registry.status("toy").files[0].detail
+
+
+def test_only_names_with_the_ending_count(declare, tmp_path):
+    declare(files=[{"path": "Toys", "pictures": 1, "ending": "_label.png"}])
+    put(tmp_path / "data/Toys/a.png")
+    said = "it holds 0 pictures whose names end in _label.png, expected 1"
+    assert said in registry.status("toy").files[0].detail
+    put(tmp_path / "data/Toys/a_label.png")
+    assert registry.status("toy").state == "unverified"
+
+
 def test_any_number_of_pictures_counts_where_none_is_published(declare, tmp_path):
     declare(files=[{"path": "Toys", "pictures": 0}])
     (tmp_path / "data/Toys").mkdir(parents=True)

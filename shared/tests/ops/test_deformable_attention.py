@@ -173,3 +173,18 @@ def test_autocast_projects_in_half_and_samples_in_single_precision():
     assert rounded.dtype == torch.bfloat16
     # bfloat16 has 8 bits: the projections alone round by 2 ** -8 of the largest value
     assert np.abs((rounded.float() - exact).detach().numpy()).max() < 0.03 * float(exact.detach().abs().max())
+
+
+def test_weights_stay_in_single_precision_under_autocast(monkeypatch):
+    given = []
+
+    def noted(value, shapes, starts, locations, weights):
+        given.extend((locations.dtype, weights.dtype))
+        return torch.zeros(1, 64, 32)
+
+    monkeypatch.setattr("mmrepro.ops.deformable_attention.ms_deform_attn", noted)
+    module = MultiScaleDeformableAttention(32, num_heads=2, num_levels=1, batch_first=True, dropout=0.0)
+    query = torch.randn(1, 64, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        module.attend(query, query, torch.rand(1, 64, 1, 2), **tables([[8, 8]]))
+    assert given == [torch.float32, torch.float32]

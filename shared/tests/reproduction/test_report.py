@@ -86,6 +86,16 @@ def test_logs_without_a_loss_give_no_curves(tmp_path):
     assert plots.loss_curves([("seed 1", [log])], "mse") is None
 
 
+@pytest.mark.parametrize(("line", "unit"), [('"epoch": 1, "iter": 4', "epoch"), ('"iter": 4', "iteration")])
+def test_validation_is_drawn_over_what_training_counts(tmp_path, monkeypatch, line, unit):
+    titles = []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_title", lambda _, text, **__: titles.append(text))
+    log = tmp_path / "scalars.json"
+    log.write_text(f'{{"loss": 1.0, {line}, "step": 4}}\n{{"mse": 0.4, "step": 4}}\n')
+    assert plots.loss_curves([("seed 1", [log])], "mse")
+    assert titles == ["training loss by iteration", f"validation mse by {unit}"]
+
+
 def test_a_torn_last_line_of_a_log_is_left_out(tmp_path):
     log = tmp_path / "scalars.json"
     log.write_text('{"loss": 1.0, "step": 1}\n{"loss": 0.')
@@ -127,6 +137,34 @@ def test_a_paper_says_what_its_quickstart_compares_and_trains_on(fake_paper, wor
     assert "Photographs of cats." in html
     assert "The baseline is what bicubic reaches" in report.write("fake", work_dir).read_text()
     assert "generator inside the repository" not in html
+
+
+def test_another_small_training_has_its_own_config_note_and_data(fake_paper, work_dir, monkeypatch):
+    from mmrepro import quickstart
+    from mmrepro.datasets import registry
+
+    file = fake_paper.root / "src/mm_fake/quickstart.py"
+    more = """
+from mmrepro.quickstart import SmallTraining
+OTHERS = {"fake_a": SmallTraining("Photographs of dogs.", ("dogs",), "a guess")}
+"""
+    file.write_text(file.read_text() + more)
+    folder = registry.DataFile("dogs", pictures=3, part=True)
+    dogs = registry.DataSet("dogs", "dogs", (folder,), (), "CC0", "https://example.org", "nobody")
+    monkeypatch.setattr(registry, "_catalog", lambda: {"dogs": dogs})
+    monkeypatch.setenv(registry.ENVIRONMENT_VARIABLE, str(work_dir / "data"))
+    with pytest.raises(registry.DataNotFoundError, match="dogs of dogs was not found"):
+        quickstart.run("fake", work_dir, config="fake_a")
+    assert not (work_dir / "runs.txt").exists(), "it is not trained before its data are there"
+    (work_dir / "data/dogs").mkdir(parents=True)
+    (work_dir / "data/dogs/rex.png").touch()
+    html = quickstart.run("fake", work_dir, config="fake_a", seed=7).report.read_text()
+    assert "<code>fake_a</code>, seed 7" in html
+    assert "Photographs of dogs." in html
+    assert "holds 1 of 3 pictures" in html
+    assert "<th>baseline (a guess)</th>" in html
+    with pytest.raises(LookupError, match="'fake_b' is no small training of fake; these are: fake_quick, fake_a"):
+        quickstart.run("fake", work_dir, config="fake_b")
 
 
 @pytest.mark.parametrize(

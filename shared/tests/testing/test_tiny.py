@@ -20,6 +20,14 @@ def test_hints_are_merged_into_a_copy():
     assert config.model.layers.depth == 4
 
 
+def test_a_setting_is_removed_where_there_is_one():
+    hints = {"optim.type": "Plain", "optim.scale": "_removed_", "model.other": "_removed_"}
+    config = Config({"model": {"width": 2}, "optim": {"type": "Amp", "scale": 512}, "tiny": hints})
+    small = tiny(config)
+    assert (small.optim, small.model) == ({"type": "Plain"}, {"width": 2})
+    assert config.optim.scale == 512
+
+
 def test_a_config_without_hints_is_an_error():
     with pytest.raises(KeyError, match="declares no `tiny"):
         tiny(Config({"model": {}}))

@@ -32,6 +32,7 @@ from mm_hat.checkpoint_sizes import (
 from mm_hat.models.discriminator import UNetDiscriminatorWithSpectralNorm
 from mm_hat.models.hat import HAT
 from mmrepro.checkpoint import CheckpointMismatchError, Drop, KeyRules, Rename, convert, differences, strip_wrappers
+from mmrepro.model_settings import require_same_settings, stored_settings
 from mmrepro.safe_loading import source_of
 
 _BLOCK = "layers.{i}.residual_group.blocks.{j}"
@@ -180,15 +181,9 @@ def require_same_model(model: nn.Module, checkpoint: Mapping[str, Any], ignore: 
     found, here = found["generator"], settings_of(model)
     if not is_official(state):
         del found["type"]  # a guess: other types have the same keys
-    found |= _meta_of(checkpoint)
-    names = [name for name in found if name in here and name not in ignore and found[name] != here[name]]
-    lines = [
-        f"{name}: {found[name]} in the file, {here[name]} in the config. Fix: set model.generator.{name}={found[name]}"
-        for name in names
-    ]
-    if lines:
-        kind = f"the file is {variant_of(found)}, the config {variant_of(here)}"
-        raise CheckpointMismatchError(source, {kind: lines})
+    found |= _invisible_in(checkpoint.get("meta"))
+    kinds = (variant_of(found), variant_of(here))
+    require_same_settings(found, here, source, kinds, _difference, skip=ignore.__contains__)
 
 
 def settings_of(model: nn.Module) -> dict[str, Any]:
@@ -256,16 +251,13 @@ def _ours(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return from_official(state, source=source) if is_official(state) else state
 
 
-def _meta_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the meta of one of our checkpoints says of the generator beyond its shapes."""
-    return _invisible_in(checkpoint.get("meta"))
-
-
 def _invisible_in(meta: Any) -> dict[str, Any]:
-    model = meta.get("model") if isinstance(meta, Mapping) else None
-    stored = model.get("generator") if isinstance(model, Mapping) else None
-    names = ("type", *_INVISIBLE)
-    return {name: stored[name] for name in names if name in stored} if isinstance(stored, Mapping) else {}
+    """Return what the meta of one of our checkpoints says of the generator beyond its shapes."""
+    return stored_settings(meta, "generator", ("type", *_INVISIBLE))
+
+
+def _difference(name: str, there: Any, here: Any) -> str:
+    return f"{name}: {there} in the file, {here} in the config. Fix: set model.generator.{name}={there}"
 
 
 def _recreate(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

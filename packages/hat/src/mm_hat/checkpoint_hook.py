@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import nn
 
 from mm_hat.checkpoint import DISCRIMINATOR, require_same_model, settings_of, unfilled
+from mmrepro.engine.model_settings_hook import ModelSettingsHook
+from mmrepro.engine.strict_load_hook import model_of
 
 
 @HOOKS.register_module()
-class HATCheckpointHook(Hook):
+class HATCheckpointHook(ModelSettingsHook):
     """Name what differs when a checkpoint does not belong to the config's generator: type, scale, width and so on.
 
     Type, ``conv_scale`` and ``img_range`` show in no shape, so a wrong one would give wrong pictures without an error:
@@ -26,27 +28,21 @@ class HATCheckpointHook(Hook):
             ``["type"]`` lets a HAT's weights into a network of one's own with the same keys.
     """
 
-    priority = "HIGHEST"  # before StrictLoadHook, which lists every key at fault
+    def settings(self, model: nn.Module) -> dict[str, Any]:
+        """Return the generator's settings."""
+        return {"generator": settings_of(model)}
 
-    def __init__(self, ignore: Sequence[str] = ()) -> None:
-        self.ignore = tuple(ignore)
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Write the generator's settings into the checkpoint's meta."""
-        checkpoint.setdefault("meta", {})["model"] = {"generator": settings_of(_model(runner))}
+    def compare(self, model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
+        """Compare a checkpoint with the generator: see :func:`mm_hat.checkpoint.require_same_model`."""
+        require_same_model(model, checkpoint, self.ignore)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare the settings.
+        """Compare the settings, and log what a warm start leaves as it is.
 
         Raises:
-            CheckpointMismatchError: one differs.
+            CheckpointMismatchError: a setting differs.
         """
-        model = _model(runner)
-        require_same_model(model, checkpoint, self.ignore)
-        fresh = [key for key in unfilled(model, checkpoint) if not key.startswith(DISCRIMINATOR)]
+        super().after_load_checkpoint(runner, checkpoint)
+        fresh = [key for key in unfilled(model_of(runner), checkpoint) if not key.startswith(DISCRIMINATOR)]
         if fresh and "upscale" in self.ignore:
             runner.logger.info(f"warm start: {len(fresh)} keys keep their initial weights: {', '.join(fresh)}")
-
-
-def _model(runner: Runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

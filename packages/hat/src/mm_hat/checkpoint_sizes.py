@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mm_hat.models.relative_position import overlap_index, window_index
+from mm_hat.models.relative_position import overlap_index
+from mmrepro.ops.windows import relative_position_index
 
 GENERATOR, DISCRIMINATOR = "generator.", "discriminator."
 WINDOW_INDEX, OVERLAP_INDEX = "relative_position_index_SA", "relative_position_index_OCA"
@@ -167,4 +168,4 @@ def index_tables(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     length = (window + keys - 1) ** 2
     # The official offsets run from -(Mo - 2)(M + Mo) to M (M + Mo), as many as the table is long.
     official = torch.where(wrapped > window * (window + keys), wrapped - length, wrapped)
-    return {WINDOW_INDEX: window_index(window), OVERLAP_INDEX: official}
+    return {WINDOW_INDEX: relative_position_index(window), OVERLAP_INDEX: official}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from torch import nn
 
 from mm_itransformer.checkpoint import require_same_model
+from mmrepro.engine.model_settings_hook import ModelSettingsHook
 
 
 @HOOKS.register_module()
-class ITransformerCheckpointHook(Hook):
+class ITransformerCheckpointHook(ModelSettingsHook):
     """Name what differs when a checkpoint does not belong to the config's model: lengths, width, depth, heads.
 
     Lengths, width and depth show in the shapes of the weights. The number of heads, ``use_norm``, the activation, the
@@ -26,23 +26,10 @@ class ITransformerCheckpointHook(Hook):
             ``StrictLoadHook(ignore=["head.proj"])``).
     """
 
-    priority = "HIGHEST"  # before StrictLoadHook, which lists every key at fault
+    def settings(self, model: nn.Module) -> dict[str, Any]:
+        """Return the model's settings."""
+        return dict(model.settings)
 
-    def __init__(self, ignore: Sequence[str] = ()) -> None:
-        self.ignore = tuple(ignore)
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Write the model's settings into the checkpoint's meta."""
-        checkpoint.setdefault("meta", {})["model"] = dict(_model(runner).settings)
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare the settings.
-
-        Raises:
-            CheckpointMismatchError: one differs.
-        """
-        require_same_model(_model(runner), checkpoint, self.ignore)
-
-
-def _model(runner: Runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    def compare(self, model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
+        """Compare a checkpoint with the model: see :func:`mm_itransformer.checkpoint.require_same_model`."""
+        require_same_model(model, checkpoint, self.ignore)

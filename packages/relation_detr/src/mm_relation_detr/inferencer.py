@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import copy
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mmcv
-import numpy as np
-from mmdet.apis import DetInferencer
-from mmdet.apis.det_inferencer import IMG_EXTENSIONS
 from mmdet.datasets import CocoDataset
-from mmdet.datasets.transforms import InferencerLoader
-from mmdet.structures import DetDataSample
 from mmengine.config import Config
-from mmengine.dataset import Compose
 from mmengine.registry import INFERENCERS, init_default_scope
-from mmengine.utils import import_modules_from_strings
 from torch import nn
 
 from mm_relation_detr.checkpoint import class_names, from_official, is_official
 from mm_relation_detr.class_rows import COCO_IDS, UNUSED
-from mm_relation_detr.datasets.image_files import fault_of_file
 from mm_relation_detr.datasets.relation_coco import palette_of
 from mm_relation_detr.other_settings import explained
 from mm_relation_detr.trace import Trace, traced
 from mm_relation_detr.visualization import draw_detections, draw_head_biases, draw_refinement, draw_relations
-from mmrepro import papers
 from mmrepro.checkpoint import CheckpointMismatchError, differences, strip_wrappers
+from mmrepro.detection.inferencer import PictureDetInferencer
 from mmrepro.engine.errors import UserError
+from mmrepro.paper_config import read_config
+from mmrepro.pictures import Picture, pixels, single
 from mmrepro.safe_loading import source_of
 
-Picture = str | Path | np.ndarray
 DRAWINGS = ("detections", "relations", "heads", "refinement")
 
 
@@ -54,7 +44,7 @@ class Explanation:
 
 
 @INFERENCERS.register_module()
-class RelationDETRInferencer(DetInferencer):
+class RelationDETRInferencer(PictureDetInferencer):
     """mmdet's inferencer, which here reads official files and loads every weight or none.
 
     Photographs are turned upright, unlike in evaluation, where the annotations are those of the stored pixels. Grey
@@ -95,75 +85,15 @@ class RelationDETRInferencer(DetInferencer):
         if isinstance(classes, str):
             raise UserError(f"classes={classes!r} is one text. Fix: classes=({classes!r},) with a name for each score")
         self.classes, self.contiguous = classes, contiguous
-        config = _config(model)
+        config = read_config("relation_detr", model)
         init_default_scope(config.get("default_scope", "mmdet"))
         super().__init__(config, str(weights), device=device, show_progress=show_progress)
 
-    def __call__(
-        self, inputs: Picture | Iterable[Picture], batch_size: int = 1, out_dir: str | Path = "", **options: Any
-    ) -> dict:
-        """Return the detections of pictures, the best first, and write drawings and tables.
-
-        Args:
-            inputs: a file, a folder, a URL, an array ``(H, W, 3)`` in uint8, blue first, or a list of these.
-            batch_size: how many pictures go through the network at once. Those of different sizes are padded, which
-                changes scores a little; the published protocol has 1.
-            out_dir: folder of the drawings, in ``vis``, and with ``no_save_pred=False`` of tables, in ``preds``. JPEG
-                files are drawn into JPEG, others into PNG; results of arrays have numbers as names. Empty for neither.
-            options: mmdet's, such as ``pred_score_thr=0.3`` for the drawings, or ``return_vis=True``.
-
-        Returns:
-            ``predictions``, for each picture ``bboxes`` as (x1, y1, x2, y2) in its pixels, ``scores`` and ``labels``,
-            which number ``model.dataset_meta["classes"]``; and ``visualization``, drawings if asked for.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            UserError: something is no picture, cannot be read, or would be written under another's name.
-        """
-        if batch_size < 1:
-            raise UserError(f"batch_size={batch_size}. Fix: 1 or more")
-        listed = self._inputs_to_list(inputs)
-        if out_dir:
-            tables = not options.get("no_save_pred", True)
-            _check_names([one for one in listed if isinstance(one, str)], _table_of if tables else _drawing_of)
-        return super().__call__(listed, batch_size, out_dir=str(out_dir), **options)
-
-    def visualize(
-        self,
-        inputs: Sequence[str | np.ndarray],
-        preds: Sequence[DetDataSample],
-        return_vis: bool = False,
-        no_save_vis: bool = False,
-        img_out_dir: str = "",
-        **drawn: Any,
-    ) -> list[np.ndarray] | None:
-        """Draw detections. Not mmdet's: that shows arrays with red and blue exchanged, and fails for some suffixes.
-
-        Arrays get a number as their name, of which mmdet's tables are in need too.
-
-        Args:
-            inputs: files and arrays.
-            preds: their detections.
-            return_vis: return the drawings, RGB.
-            no_save_vis: write nothing.
-            img_out_dir: write into its folder ``vis``; empty for nowhere.
-            drawn: of the visualizer, such as ``pred_score_thr``.
-        """
-        for source, sample in zip(inputs, preds, strict=True):
-            if isinstance(source, np.ndarray):
-                sample.set_metainfo(dict(img_path=f"{self.num_visualized_imgs:08}.png"))
-            self.num_visualized_imgs += 1
-        folder = None if no_save_vis or not img_out_dir else Path(img_out_dir) / "vis"
-        if folder is None and not return_vis and not drawn.get("show"):
-            return None
-        drawings = []
-        for source, sample in zip(inputs, preds, strict=True):
-            name = _drawing_of(sample.img_path)
-            out_file = None if folder is None else str(folder / name)
-            rgb = _pixels(source)[..., ::-1]
-            self.visualizer.add_datasample(name, rgb, sample, draw_gt=False, out_file=out_file, **drawn)
-            drawings.append(self.visualizer.get_image())
-        return drawings
+    @staticmethod
+    def drawing_of(source: str) -> str:
+        """Return the name of a file's drawing: JPEG files are drawn into JPEG, others into PNG."""
+        path = Path(source.partition("?")[0])  # of a URL
+        return path.name if path.suffix.lower() in (".jpg", ".jpeg") else f"{path.stem}.png"
 
     def explain(
         self,
@@ -195,19 +125,16 @@ class RelationDETRInferencer(DetInferencer):
         """
         if unknown := [name for name in drawings if name not in DRAWINGS]:
             raise ValueError(f"no drawing {', '.join(map(repr, unknown))}: they are {', '.join(map(repr, DRAWINGS))}")
-        listed = self._inputs_to_list(picture)
-        if len(listed) != 1:
-            raise UserError(f"these are {len(listed)} pictures. Fix: explain them one by one")
-        (source,) = listed
+        source = single(picture)
         ((_, batch),) = self.preprocess([source])
-        pixels = _pixels(source)
-        (sample,), trace = traced(self.model, lambda: self.forward(batch), pixels.shape[:2])
+        shown = pixels(source)
+        (sample,), trace = traced(self.model, lambda: self.forward(batch), shown.shape[:2])
         if len(trace.relations):  # before the first drawing
             trace.check(
                 len(trace.relations) if layer is None else layer, int(trace.best()[0]) if query is None else query
             )
         stem = Path(source).stem if isinstance(source, str) else "picture"
-        rgb, classes = pixels[..., ::-1], self.model.dataset_meta["classes"]
+        rgb, classes = shown[..., ::-1], self.model.dataset_meta["classes"]
         found = sample.pred_instances.numpy()
         draw = dict(
             detections=lambda path: draw_detections(
@@ -246,25 +173,6 @@ class RelationDETRInferencer(DetInferencer):
         classes = (*classes, *rest)
         model.dataset_meta = {"classes": classes, "palette": palette_of(classes)}
 
-    def _init_pipeline(self, cfg: Config) -> Compose:
-        for step in cfg.test_dataloader.dataset.pipeline:
-            if step["type"].endswith("LoadImageFromFile"):
-                step["color_type"] = "color"  # upright, as the drawings are
-        pipeline = super()._init_pipeline(cfg)
-        for loader in pipeline.transforms:
-            if isinstance(loader, InferencerLoader):
-                loader.from_file = _Reader(loader.from_file)
-        return pipeline
-
-    def _inputs_to_list(self, inputs: Picture | Iterable[Picture]) -> list[str | np.ndarray]:
-        alone = isinstance(inputs, (str, Path, np.ndarray)) or not isinstance(inputs, Iterable)
-        listed = [one for each in ([inputs] if alone else inputs) for one in _expanded(_plain(each))]
-        if not listed:
-            raise UserError(f"there is no picture in {inputs}. Fix: a file, a folder with pictures, or an array")
-        for one in listed:
-            _check(one)
-        return listed
-
 
 def coco_names(outputs: int) -> tuple[str, ...] | None:
     """Return COCO's names for 91 scores (by raw category id, ``none`` where there is no category) or 80, else None."""
@@ -282,118 +190,3 @@ def _of_config(cfg: Config, outputs: int) -> tuple[str, ...] | None:
     # By type: SA-Det-100k's detectors have 91 scores too, of other classes.
     on_coco = dataset["type"].rpartition(".")[2] in ("CocoDataset", "RelationCocoDataset")
     return named or (coco_names(outputs) if on_coco else None)
-
-
-def _config(model: str | Path | Config) -> Config:
-    """Return a config of this package, its modules imported.
-
-    Raises:
-        FileNotFoundError: there is none of that name.
-        UserError: it is another package's, or no config.
-    """
-    if isinstance(model, Config):
-        name, config = "the config", copy.deepcopy(model)
-    else:
-        name = papers.find_config("relation_detr", model)
-        try:
-            config = Config.fromfile(name, import_custom_modules=False)  # another package's may not be there
-        except OSError as error:
-            raise UserError(f"{name} is no config: {error}. Fix: give a Python file with a config") from error
-    named = config.get("custom_imports") or {}
-    if "mm_relation_detr" not in named.get("imports", ()):
-        raise UserError(
-            f"{name} is not for this package: its custom_imports have no mm_relation_detr. "
-            "Fix: `mmrepro list relation_detr` shows the configs"
-        )
-    import_modules_from_strings(**named)
-    return config
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """mmdet's loader of files, whose errors name neither the address nor what to do."""
-
-    read: Callable[[dict], dict]
-
-    def __call__(self, results: dict) -> dict:
-        try:
-            return self.read(results)
-        except AssertionError as error:
-            raise _unreadable(results["img_path"], "damaged, or no picture") from error
-        except OSError as error:
-            raise _unreadable(results["img_path"], str(error)) from error
-
-
-def _unreadable(picture: str, fault: str) -> UserError:
-    return UserError(f"{picture} cannot be read: {fault}. Fix: leave it out or write it again")
-
-
-def _pixels(source: str | np.ndarray) -> np.ndarray:
-    """Return a picture as ``(H, W, 3)`` in uint8, blue first and upright."""
-    return source if isinstance(source, np.ndarray) else mmcv.imread(source)
-
-
-def _drawing_of(source: str) -> str:
-    """Return the name of a file's drawing: not every format that can be read can be written in colours."""
-    path = Path(source.partition("?")[0])  # of a URL
-    return path.name if path.suffix.lower() in (".jpg", ".jpeg") else f"{path.stem}.png"
-
-
-def _table_of(source: str) -> str:
-    """Return what mmdet calls a file's table, but for the suffix."""
-    return Path(source).stem
-
-
-def _check_names(files: Sequence[str], name_of: Callable[[str], str]) -> None:
-    """Stop where a picture's results would replace another's.
-
-    Args:
-        files: the pictures.
-        name_of: the name that a file's results get.
-
-    Raises:
-        UserError: two files' results would have the same name.
-    """
-    name, count = Counter(map(name_of, files)).most_common(1)[0] if files else ("", 0)
-    if count > 1:
-        same = " and ".join([file for file in files if name_of(file) == name][:2])
-        raise UserError(f"{same} would be written under one name. Fix: give them in two calls, with an out_dir each")
-
-
-def _expanded(picture: str | np.ndarray) -> list[str | np.ndarray]:
-    """Return the pictures of a folder in the order of their names, or the picture itself.
-
-    Not mmdet's: that leaves out ``.JPG``.
-    """
-    if isinstance(picture, np.ndarray) or "://" in picture or not Path(picture).is_dir():
-        return [picture]
-    files = sorted(Path(picture).iterdir())
-    return [str(file) for file in files if file.suffix.lower() in IMG_EXTENSIONS and not file.name.startswith(".")]
-
-
-def _plain(picture: Picture) -> str | np.ndarray:
-    if not isinstance(picture, (str, Path, np.ndarray)):
-        raise UserError(f"{type(picture).__name__} is no picture. Fix: give a file, a folder or an array (H, W, 3)")
-    return str(picture) if isinstance(picture, Path) else picture
-
-
-def _check(picture: str | np.ndarray) -> None:
-    """Stop at what would fail later with a message about something else.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        UserError: it is no picture.
-    """
-    if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-            raise UserError(
-                f"an array must be (H, W, 3) in uint8, blue first; this is {picture.shape} in {picture.dtype}"
-            )
-        return
-    if "://" in picture:
-        return
-    if not Path(picture).is_file():
-        raise FileNotFoundError(f"there is no picture {picture}")
-    fault = fault_of_file(picture)
-    if fault is not None:
-        raise _unreadable(picture, fault)

@@ -28,6 +28,7 @@ custom_hooks = [
     dict(type="ProgressHook"),
 ]
 log_processor = dict(by_epoch=False)
+tta_model = dict(type="SegTTAModel")  # `mim test ... --tta`: the mean probability over the views of tta_pipeline
 visualizer = dict(type="SegLocalVisualizer", name="visualizer", vis_backends=[dict(type="LocalVisBackend")])
 
 env_cfg = dict(

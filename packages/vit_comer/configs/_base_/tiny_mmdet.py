@@ -1,5 +1,5 @@
-# What makes data and training of a detector small enough for a test, without a data file (mmrepro.testing.tiny); a
-# config says itself what makes its model small.
+# What makes a detector's backbone, data and training small enough for a test, without a data file
+# (mmrepro.testing.tiny); a config says itself what makes neck and heads small.
 drawn = dict(count=8, size=64)
 small = [
     dict(type="LoadImageFromFile"),
@@ -7,21 +7,28 @@ small = [
     dict(type="Resize", scale=(64, 64), keep_ratio=True),
     dict(type="PackDetInputs"),
 ]
-generated = dict(_delete_=True, type="CoMerGeneratedCocoDataset", generate=drawn, pipeline=small)
-metric = dict(_delete_=True, type="CoMerGeneratedCocoMetric", generate=drawn, metric=["bbox", "segm"])
+generated = dict(_delete_=True, type="ShapesCocoDataset", generate=drawn, pipeline=small)
+metric = dict(_delete_=True, type="ShapesCocoMetric", generate=drawn, metric=["bbox", "segm"])
 tiny = {
+    "model.backbone": dict(
+        arch=dict(_delete_=True, embed_dim=32, depth=4, num_heads=2),
+        drop_path_rate=0.0,
+        pretrain_size=64,
+        conv_inplane=8,
+        deform_num_heads=2,
+        deform_ratio=1.0,
+        norm_cfg=dict(type="BN"),
+        init_cfg=None,
+    ),
     "train_dataloader.dataset": generated,
     "val_dataloader.dataset": dict(generated, test_mode=True),
     "test_dataloader.dataset": dict(generated, test_mode=True),
     "val_evaluator": metric,
     "test_evaluator": metric,
-    "optim_wrapper": dict(
-        _delete_=True,
-        type="OptimWrapper",  # fp16 needs an accelerator
-        constructor="CoMerLayerDecayConstructor",
-        paramwise_cfg=dict(num_layers=4, layer_decay_rate=0.7),
-        optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    ),
+    # fp16 needs an accelerator
+    "optim_wrapper.type": "OptimWrapper",
+    "optim_wrapper.loss_scale": "_removed_",
+    "optim_wrapper.paramwise_cfg.num_layers": 4,
     "train_cfg.max_epochs": 2,
     "default_hooks.logger.interval": 2,
 }

@@ -1,5 +1,5 @@
-# What makes data and training of a segmentor small enough for a test, without a data file (mmrepro.testing.tiny); a
-# config says itself what makes its network small.
+# What makes a segmentor's backbone, data and training small enough for a test, without a data file
+# (mmrepro.testing.tiny); a config says itself what makes its heads small.
 generated = dict(
     _delete_=True,
     type="GeneratedSegDataset",
@@ -20,20 +20,40 @@ whole = dict(
         dict(type="PackSegInputs"),
     ],
 )
+views = [
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [dict(type="Resize", scale=(side, side)) for side in (64, 96)],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
+            [dict(type="LoadAnnotations")],
+            [dict(type="PackSegInputs")],
+        ],
+    ),
+]
 tiny = {
+    "model.backbone": dict(
+        arch=dict(_delete_=True, embed_dim=32, depth=4, num_heads=2),
+        drop_path_rate=0.0,
+        conv_inplane=8,
+        deform_num_heads=2,
+        deform_ratio=1.0,
+        mrfp_ratio=0.5,
+        norm_cfg=dict(type="BN"),
+        init_cfg=None,
+    ),
     "model.data_preprocessor.size": (64, 64),
     "model.test_cfg.crop_size": (64, 64),
     "model.test_cfg.stride": (43, 43),
     "train_dataloader.dataset": generated,
     "val_dataloader.dataset": whole,
     "test_dataloader.dataset": whole,
-    "optim_wrapper": dict(
-        _delete_=True,
-        type="OptimWrapper",  # fp16 needs an accelerator
-        constructor="CoMerLayerDecayConstructor",
-        paramwise_cfg=dict(num_layers=4, layer_decay_rate=0.95),
-        optimizer=dict(type="AdamW", lr=6e-5, betas=(0.9, 0.999), weight_decay=0.01),
-    ),
+    "tta_pipeline": views,
+    # fp16 needs an accelerator
+    "optim_wrapper.type": "OptimWrapper",
+    "optim_wrapper.loss_scale": "_removed_",
+    "optim_wrapper.paramwise_cfg.num_layers": 4,
     "train_cfg.max_iters": 4,
     "train_cfg.val_interval": 4,
     "default_hooks.checkpoint.interval": 2,
@@ -41,4 +61,4 @@ tiny = {
 }
 for loader in ("train", "val", "test"):
     tiny |= {f"{loader}_dataloader.num_workers": 0, f"{loader}_dataloader.persistent_workers": False}
-del generated, whole, loader
+del generated, whole, views, loader

@@ -12,16 +12,6 @@ _base_ = [
 ]
 
 tiny = {
-    "model.backbone": dict(
-        arch=dict(_delete_=True, embed_dim=32, depth=4, num_heads=2),
-        drop_path_rate=0.0,
-        pretrain_size=64,
-        conv_inplane=8,
-        deform_num_heads=2,
-        deform_ratio=1.0,
-        norm_cfg=dict(type="BN"),
-        init_cfg=None,
-    ),
     "model.neck": dict(in_channels=[32, 32, 32], out_channels=32),
     # 32 groups of one channel could not be normed at stride 128
     "model.bbox_head": dict(in_channels=32, feat_channels=64, stacked_convs=1, num_classes=3),

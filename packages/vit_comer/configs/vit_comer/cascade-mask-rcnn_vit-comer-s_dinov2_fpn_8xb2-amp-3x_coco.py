@@ -8,27 +8,10 @@ _base_ = [
     "../_base_/datasets/coco_instance.py",
     "../_base_/schedules/adamw_3x.py",
     "../_base_/runtime_mmdet.py",
-    "../_base_/tiny_mmdet.py",
+    "../_base_/tiny_mask-rcnn.py",
 ]
 
 # three stages have a head each, and a list is replaced as a whole
 heads = [dict(head, in_channels=32, fc_out_channels=32, num_classes=3) for head in _base_.model.roi_head.bbox_head]
-tiny = {
-    "model.backbone": dict(
-        arch=dict(_delete_=True, embed_dim=32, depth=4, num_heads=2),
-        drop_path_rate=0.0,
-        pretrain_size=64,
-        conv_inplane=8,
-        deform_num_heads=2,
-        deform_ratio=1.0,
-        norm_cfg=dict(type="BN"),
-        init_cfg=None,
-    ),
-    "model.neck": dict(in_channels=[32, 32, 32, 32], out_channels=32),
-    "model.rpn_head": dict(in_channels=32, feat_channels=32),
-    "model.roi_head.bbox_roi_extractor.out_channels": 32,
-    "model.roi_head.mask_roi_extractor.out_channels": 32,
-    "model.roi_head.bbox_head": heads,
-    "model.roi_head.mask_head": dict(in_channels=32, conv_out_channels=16, num_classes=3),
-}
+tiny = {"model.roi_head.bbox_head": heads}
 del heads

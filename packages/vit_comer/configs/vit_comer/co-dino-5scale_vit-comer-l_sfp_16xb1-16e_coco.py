@@ -48,16 +48,7 @@ del load, annotations, pack, resize, first, crop, flip, choice, whole
 tiny = {
     "model.num_queries": 20,
     "model.max_positives": 12,
-    "model.backbone": dict(
-        arch=dict(_delete_=True, embed_dim=32, depth=4, num_heads=2),
-        window_size=[2, 2, 2, 4],
-        drop_path_rate=0.0,
-        conv_inplane=8,
-        deform_num_heads=2,
-        deform_ratio=1.0,
-        norm_cfg=dict(type="BN"),
-        init_cfg=None,
-    ),
+    "model.backbone": dict(window_size=[2, 2, 2, 4], pretrain_size=None),
     "model.neck": dict(in_channels=32, out_channels=64),
     "model.encoder": dict(
         num_layers=2,
@@ -81,7 +72,7 @@ tiny = {
     "model.roi_head.bbox_head": dict(in_channels=64, fc_out_channels=16, num_classes=3),
     "model.atss_head": dict(in_channels=64, feat_channels=64, num_classes=3),
     "model.test_cfg.max_per_img": 30,
-    "optim_wrapper": dict(_delete_=True),  # this config's own runs everywhere
+    "optim_wrapper.paramwise_cfg.num_layers": "_removed_",  # no rates by depth
     "val_evaluator.metric": "bbox",
     "test_evaluator.metric": "bbox",
 }

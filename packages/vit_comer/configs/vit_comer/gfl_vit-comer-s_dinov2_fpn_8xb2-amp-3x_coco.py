@@ -3,28 +3,19 @@
 # Cost: 8 GPUs, 2 images each; not measured.
 #
 #   mim train mmrepro-vit-comer gfl_vit-comer-s_dinov2_fpn_8xb2-amp-3x_coco.py --launcher pytorch --gpus 8
-_base_ = [
-    "../_base_/models/gfl_vit-comer-s.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/adamw_3x.py",
-    "../_base_/runtime_mmdet.py",
-    "../_base_/tiny_mmdet.py",
-]
+_base_ = "atss_vit-comer-s_dinov2_fpn_8xb2-amp-3x_coco.py"
 
-tiny = {
-    "model.backbone": dict(
-        arch=dict(_delete_=True, embed_dim=32, depth=4, num_heads=2),
-        drop_path_rate=0.0,
-        pretrain_size=64,
-        conv_inplane=8,
-        deform_num_heads=2,
-        deform_ratio=1.0,
-        norm_cfg=dict(type="BN"),
-        init_cfg=None,
+equal = ("num_classes", "in_channels", "stacked_convs", "feat_channels", "anchor_generator")
+model = dict(
+    type="GFL",
+    bbox_head=dict(
+        {name: _base_.model.bbox_head[name] for name in equal},
+        _delete_=True,
+        type="GFLHead",
+        loss_cls=dict(type="QualityFocalLoss", use_sigmoid=True, beta=2.0, loss_weight=1.0),
+        loss_dfl=dict(type="DistributionFocalLoss", loss_weight=0.25),
+        reg_max=16,
+        loss_bbox=dict(type="GIoULoss", loss_weight=2.0),
     ),
-    "model.neck": dict(in_channels=[32, 32, 32], out_channels=32),
-    # 32 groups of one channel could not be normed at stride 128
-    "model.bbox_head": dict(in_channels=32, feat_channels=64, stacked_convs=1, num_classes=3),
-    "val_evaluator.metric": "bbox",
-    "test_evaluator.metric": "bbox",
-}
+)
+del equal

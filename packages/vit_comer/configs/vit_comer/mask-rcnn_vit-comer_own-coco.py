@@ -10,10 +10,10 @@ _base_ = ["mmdet::_base_/models/mask-rcnn_r50_fpn.py"]
 data_root = "data/my_pictures/"
 train = dict(ann_file="annotations/train.json", data_prefix=dict(img="train/"))
 val = dict(ann_file="annotations/val.json", data_prefix=dict(img="val/"))  # chooses the best weights
-classes = ("cat", "dog")  # names in the annotation files, in the order that you want them
+classes = ("cat", "dog")  # of the categories in the annotation files, in their order
 arch, width, num_layers, layer_decay_rate = "small", 384, 12, 0.7  # or "base", 768, 12, 0.6; "large", 1024, 24, 0.8
 pretrain_size = 592  # of the positions that the weights below have: 592 in DINOv2, 224 in DeiT
-# Weights of the same size: "base" needs dinov2_vitb14/dinov2_vitb14_pretrain.pth, "large" dinov2_vitl14/dinov2_vitl14_...
+# Weights of the same size: "base" needs dinov2_vitb14/dinov2_vitb14_pretrain.pth, "large" dinov2_vitl14/... alike
 pretrained = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth"
 start = None  # a detector's weights to start from instead, such as the authors' file of 48.6 AP: far better
 max_epochs = 12
@@ -40,7 +40,7 @@ model = dict(
 )
 
 annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
-pictures = dict(type="CocoDataset", metainfo=dict(classes=classes), data_root=data_root)
+pictures = dict(type="CheckedCocoDataset", metainfo=dict(classes=classes), data_root=data_root)
 train_dataloader = dict(
     batch_size=batch_size,
     num_workers=4,
@@ -135,8 +135,8 @@ small = [
     dict(type="Resize", scale=(64, 64), keep_ratio=True),
     dict(type="PackDetInputs"),
 ]
-generated = dict(_delete_=True, type="CoMerGeneratedCocoDataset", generate=drawn, pipeline=small)
-metric = dict(_delete_=True, type="CoMerGeneratedCocoMetric", generate=drawn, metric=["bbox", "segm"])
+generated = dict(_delete_=True, type="ShapesCocoDataset", generate=drawn, pipeline=small)
+metric = dict(_delete_=True, type="ShapesCocoMetric", generate=drawn, metric=["bbox", "segm"])
 tiny = {
     "model.backbone": dict(
         arch=dict(_delete_=True, embed_dim=32, depth=4, num_heads=2),

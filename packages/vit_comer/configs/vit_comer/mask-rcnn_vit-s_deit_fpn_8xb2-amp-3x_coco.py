@@ -9,7 +9,7 @@ _base_ = [
     "../_base_/datasets/coco_instance.py",
     "../_base_/schedules/adamw_3x.py",
     "../_base_/runtime_mmdet.py",
-    "../_base_/tiny_mmdet.py",
+    "../_base_/tiny_mask-rcnn.py",
 ]
 
 # No learning rates by depth here, and no weight decay of what these words are in the names of.
@@ -21,6 +21,7 @@ del undecayed
 
 tiny = {
     "model.backbone": dict(
+        _delete_=True,
         embed_dim=32,
         depth=4,
         num_heads=2,
@@ -31,10 +32,5 @@ tiny = {
         pretrain_size=64,
         init_cfg=None,
     ),
-    "model.neck": dict(in_channels=[32, 32, 32, 32], out_channels=32),
-    "model.rpn_head": dict(in_channels=32, feat_channels=32),
-    "model.roi_head.bbox_roi_extractor.out_channels": 32,
-    "model.roi_head.mask_roi_extractor.out_channels": 32,
-    "model.roi_head.bbox_head": dict(in_channels=32, fc_out_channels=32, num_classes=3),
-    "model.roi_head.mask_head": dict(in_channels=32, conv_out_channels=16, num_classes=3),
+    "optim_wrapper.paramwise_cfg.num_layers": "_removed_",  # no rates by depth
 }

@@ -15,17 +15,7 @@ _base_ = [
 ]
 
 tiny = {
-    "model.backbone": dict(
-        arch=dict(_delete_=True, embed_dim=32, depth=4, num_heads=2),
-        drop_path_rate=0.0,
-        img_size=64,
-        conv_inplane=8,
-        deform_num_heads=2,
-        deform_ratio=1.0,
-        mrfp_ratio=0.5,
-        norm_cfg=dict(type="BN"),
-        init_cfg=None,
-    ),
+    "model.backbone.img_size": 64,
     "model.decode_head": dict(
         in_channels=[32, 32, 32, 32],
         feat_channels=32,

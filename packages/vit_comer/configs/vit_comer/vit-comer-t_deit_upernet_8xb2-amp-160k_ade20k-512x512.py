@@ -15,17 +15,7 @@ _base_ = [
 optim_wrapper = dict(optimizer=dict(lr=1.2e-4))
 
 tiny = {
-    "model.backbone": dict(
-        arch=dict(_delete_=True, embed_dim=32, depth=4, num_heads=2),
-        drop_path_rate=0.0,
-        pretrain_size=64,
-        conv_inplane=8,
-        deform_num_heads=2,
-        deform_ratio=1.0,
-        mrfp_ratio=0.5,
-        norm_cfg=dict(type="BN"),
-        init_cfg=None,
-    ),
+    "model.backbone.pretrain_size": 64,
     "model.decode_head": dict(in_channels=[32, 32, 32, 32], channels=16, num_classes=4, norm_cfg=dict(type="BN")),
     "model.auxiliary_head": dict(in_channels=32, channels=16, num_classes=4, norm_cfg=dict(type="BN")),
 }

@@ -3,7 +3,7 @@
 # core. Expected: the loss falls and mIoU rises above that of the most common class at each place. Below the data root:
 # camvid/train, camvid/trainannot, camvid/val, camvid/valannot.
 #
-#   mim train mmrepro-vit-comer vit-comer_c64_upernet_1xb4-300_camvid-160x160
+#   mmrepro quickstart vit_comer --config vit-comer_c64_upernet_1xb4-300_camvid-160x160
 _base_ = ["../_base_/models/upernet_vit-comer-c64.py", "../_base_/runtime_mmseg.py"]
 
 crop_size = (160, 160)
@@ -49,6 +49,21 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
 test_evaluator = [val_evaluator, dict(type="CommonClassMetric", train=dict(type="CamVidDataset", split="train"))]
+tta_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="Resize", scale=(int(320 * ratio), int(240 * ratio)), keep_ratio=True)
+                for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+            ],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
+            [dict(type="LoadAnnotations")],
+            [dict(type="PackSegInputs")],
+        ],
+    ),
+]
 del load, crop_size
 
 train_cfg = dict(type="ResumableIterLoop", max_iters=300, val_interval=50)

@@ -41,6 +41,21 @@ test_evaluator = [
     val_evaluator,
     dict(type="CommonClassMetric", train=dict(type="GeneratedSegDataset", generate=train_pictures)),
 ]
+tta_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="Resize", scale=(int(128 * ratio), int(128 * ratio)), keep_ratio=True)
+                for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+            ],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
+            [dict(type="LoadAnnotations")],
+            [dict(type="PackSegInputs")],
+        ],
+    ),
+]
 del load, shown, train_pictures, val_pictures, test_pictures
 
 train_cfg = dict(type="ResumableIterLoop", max_iters=400, val_interval=100)

@@ -21,6 +21,8 @@ from mmrepro import safe_loading  # noqa: E402
 
 safe_loading.install()
 
+import mmrepro.detection.checked_coco  # noqa: E402
+import mmrepro.detection.shapes  # noqa: E402
 import mmrepro.engine.components  # noqa: E402, F401
 from mm_vit_comer import (  # noqa: E402
     checkpoint_hook,

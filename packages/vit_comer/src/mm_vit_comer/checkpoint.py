@@ -4,6 +4,8 @@ Official files are those of Traffic-X/ViT-CoMer: main @ b57f386 for mmdet 2 and 
 8f2207f. Backbone, neck, RPN, RoI, UPerNet and FCN heads have the same names there and here, so a detector's or an
 UPerNet's file is in both layouts at once. What changes: the names of Co-DETR's interactions, and those of Mask2Former's
 transformer layers, which mmdet 3 calls by their use. BEiT's index tables, functions of the window's size, are not kept.
+For Co-DETR's detector and heads there is no converter: the key lists are those of its backbone and neck, and no file
+with the others' keys was published. Here they have mmdet 3's names for DINO.
 """
 
 from __future__ import annotations
@@ -20,16 +22,20 @@ from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from mm_vit_comer.checkpoint_sizes import PARTS, model_settings, variant_of
+from mm_vit_comer.checkpoint_sizes import PARTS, heads_of, model_settings, variant_of
 from mm_vit_comer.models import sfp_neck, vit_baseline, vit_comer  # noqa: F401  register
+from mm_vit_comer.pretrained import file_weights, source_of_weights
 from mm_vit_comer.pretrained_resize import CLASS_ROWS, window_of
 from mmrepro.checkpoint import CheckpointMismatchError, Drop, KeyRules, Rename, convert, differences, strip_wrappers
+from mmrepro.model_settings import require_same_settings, stored_settings
+from mmrepro.ops.windows import relative_position_index
 from mmrepro.safe_loading import source_of
 
 _TABLE = "backbone.blocks.{i}.attn.relative_position_bias_table"
 _INDEX = "backbone.blocks.{i}.attn.relative_position_index"
 _INTERACTION = "backbone.interactions.{i}"
 _CO_DETR = {"multiconv": "mrfp", "injector": "cti_tov", "extractor": "cti_toc", "extra_extractors": "extra_CTIs"}
+_CO_DETR_QUERIES = "query_head."  # of its detector, in which DINO's head holds encoder and decoder
 # The order of use in mmdet 2's config of the head: queries look at the map before they look at each other.
 _MASK2FORMER = {
     "pixel_decoder.encoder": {"attentions.0": "self_attn", "ffns.0": "ffn"},
@@ -40,7 +46,8 @@ _OFFICIAL = re.compile(
     r"|decode_head\.(pixel_decoder\.encoder|transformer_decoder)\.layers\.\d+\.(attentions|ffns)\.\d+\..+"
 )
 _SEGMENTATION = ("decode_head", "auxiliary_head")
-# Parts of Co-DETR, which has a decoder besides: their sizes are not read, their weights are taken as they are.
+# Parts of Co-DETR whose sizes are not read; a bbox_head is one where its kind is unknown. Their weights are taken as
+# they are.
 _UNREAD = (
     *("bbox_head", "encoder", "decoder", "query_embedding", "dn_query_generator", "memory_trans_fc"),
     *("memory_trans_norm", "atss_head", "downsample", "positive_queries"),
@@ -48,7 +55,10 @@ _UNREAD = (
 # These show in no shape: a checkpoint of ours carries them in its meta.
 _INVISIBLE = ("add_vit_feature", "windows")
 _GUESSED = "backbone.variant"  # from the heads; where it matters to the maps, one of the two above differs
-_ARGUMENTS = {"backbone.windows": "backbone.window_attn and backbone.window_size"}
+_FIXES = {
+    "heads": "a config of the file's kind, or a file of the config's",
+    "backbone.windows": "give the model the file's backbone.window_attn and backbone.window_size",
+}
 
 
 @dataclass(frozen=True)
@@ -108,9 +118,12 @@ def from_official(
 
     Raises:
         CheckpointMismatchError: a key is not accounted for, or the target is of another variant, which is named; or an
-            index table orders a bias table's rows otherwise.
+            index table orders a bias table's rows otherwise; or the file is a whole detector of Co-DETR.
     """
     state = strip_wrappers(state, source)
+    if foreign := next((key for key in state if key.startswith(_CO_DETR_QUERIES)), None):
+        line = f"{foreign} and others have no name here. Fix: keep the keys of backbone and neck, or train its config"
+        raise CheckpointMismatchError(source, {"it is a whole detector of the official Co-DETR": [line]})
     problems = {"index tables that are not the official ones": _odd_indices(state)}
     if any(problems.values()):
         raise CheckpointMismatchError(source, problems)
@@ -147,8 +160,8 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
 def target(state: Mapping[str, Tensor]) -> nn.Module:
     """Return the parts, on the meta device, that have the sizes of a state dict in either layout, in our layout.
 
-    A complete file fills them; of an incomplete or misshapen one, the keys that do not fit are those at fault. What
-    Co-DETR has besides Faster R-CNN's parts is taken as it is.
+    A complete file fills them; of an incomplete or misshapen one, the keys that do not fit are those at fault.
+    Co-DETR's encoder, decoder and ATSS head are taken as they are.
 
     Args:
         state: a state dict.
@@ -175,27 +188,26 @@ def require_same_model(model: nn.Module, checkpoint: Mapping[str, Any], ignore: 
     Args:
         model: a detector or segmentor with this package's backbone.
         checkpoint: a loaded checkpoint, ours or an official one.
-        ignore: settings that may differ, or parts: ``roi_head.bbox_head.num_classes``, ``decode_head``.
+        ignore: settings that may differ, or parts: ``roi_head.bbox_head.num_classes``, ``decode_head``; ``heads``
+            where the file is of another kind of network.
 
     Raises:
-        CheckpointMismatchError: some differ: both variants are named, and each setting with what to set; or the file is
-            of another network.
+        CheckpointMismatchError: some differ: both variants are named, and each setting with what to set; or the file
+            holds a public ViT's weights, which is named, or another network.
     """
     source = source_of(checkpoint)
+    public = source_of_weights(file_weights(checkpoint, source))
+    if public is not None:
+        start = f"init_cfg=dict(type='PretrainedViT', checkpoint={source!r}, source={public!r})"
+        line = f"they are the start of a training. Fix: {start} in the backbone instead of load_from"
+        raise CheckpointMismatchError(source, {f"it holds the weights of a public ViT alone ({public})": [line]})
     state = _ours(checkpoint, source)
     if not any(key.startswith("backbone.") for key in state):
-        other = (
-            f"no key begins with 'backbone.'; the first is {next(iter(state))}. Fix: a file of a whole network, or for "
-            "weights of a public ViT init_cfg=dict(type='PretrainedViT', checkpoint=...) in the backbone"
-        )
-        raise CheckpointMismatchError(source, {"it is no network with this backbone": [other]})
+        line = f"no key begins with 'backbone.'; the first is {next(iter(state))}. Fix: a file of a whole network"
+        raise CheckpointMismatchError(source, {"it is no network with this backbone": [line]})
     there, here = model_settings(state), settings_of(model)
-    meta = checkpoint.get("meta")
-    stored = meta.get("model") if isinstance(meta, Mapping) else None
-    if isinstance(stored, Mapping) and isinstance(stored.get("backbone"), Mapping):
-        invisible = {name: stored["backbone"][name] for name in _INVISIBLE if name in stored["backbone"]}
-        there["backbone"] |= invisible
-    _raise_differences(there, here, source, ignore)
+    there["backbone"] |= stored_settings(checkpoint.get("meta"), "backbone", _INVISIBLE)
+    _require_same_settings(there, here, source, ignore)
 
 
 def settings_of(model: nn.Module) -> dict[str, dict[str, Any]]:
@@ -221,23 +233,24 @@ def _require_same_variant(state: Mapping[str, Tensor], wanted: Mapping[str, Any]
     shapes = {key: torch.empty(tuple(getattr(shape, "shape", shape)), device="meta") for key, shape in wanted.items()}
     there, here = model_settings(state), model_settings(shapes)
     if any(differences(state, shapes).values()):
-        _raise_differences(there, here, source)
+        _require_same_settings(there, here, source)
 
 
-def _raise_differences(
+def _require_same_settings(
     there: Mapping[str, Any], here: Mapping[str, Any], source: str, ignore: Sequence[str] = ()
 ) -> None:
-    found, own = _flat(there), _flat(here)
-    skipped = (_GUESSED, *ignore)
-    lines = [
-        f"{name}: {found[name]!r} in the file, {own[name]!r} in the config. "
-        f"Fix: give the model the file's {_ARGUMENTS.get(name, name)}"
-        for name in found
-        if name in own and found[name] != own[name] and not any(f"{name}.".startswith(f"{one}.") for one in skipped)
-    ]
-    if lines:
-        kind = f"the file is {variant_of(there)}, the config {variant_of(here)}"
-        raise CheckpointMismatchError(source, {kind: lines})
+    def skip(name: str) -> bool:
+        return any(f"{name}.".startswith(f"{one}.") for one in (_GUESSED, *ignore))
+
+    kinds = {"file": heads_of(there), "config": heads_of(here)}
+    heads = [{"heads": kind} if all(kinds.values()) else {} for kind in kinds.values()]
+    found, own = heads[0] | _flat(there), heads[1] | _flat(here)
+    require_same_settings(found, own, source, (variant_of(there), variant_of(here)), _difference, skip)
+
+
+def _difference(name: str, there: Any, here: Any) -> str:
+    fix = _FIXES.get(name, f"give the model the file's {name}")
+    return f"{name}: {there!r} in the file, {here!r} in the config. Fix: {fix}"
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -279,14 +292,6 @@ def _rules(co_detr: bool) -> KeyRules:
     rules += [Rename(f"{part}.*", f"{part}.*") for part in dict.fromkeys((*PARTS, *_UNREAD)) if part != "backbone"]
     rules.append(Rename("level_embed", "level_embed"))
     return KeyRules(rules)
-
-
-def relative_position_index(window: int) -> Tensor:
-    """Return the row of a bias table for every two tokens of a window, ``(window**2, window**2)``, BEiT's index."""
-    line = torch.arange(window)
-    offsets = line[:, None] - line + window - 1
-    rows = offsets[:, None, :, None] * (2 * window - 1) + offsets[None, :, None, :]
-    return rows.reshape(window**2, window**2)
 
 
 def _indices(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
 from torch import nn
 
 from mm_vit_comer.checkpoint import require_same_model, settings_of
+from mmrepro.engine.model_settings_hook import ModelSettingsHook
 
 
 @HOOKS.register_module()
-class ViTCoMerCheckpointHook(Hook):
+class ViTCoMerCheckpointHook(ModelSettingsHook):
     """Name the variants when a checkpoint does not belong to the config's network, and each setting that differs.
 
     Which of the ViT's maps are added to the results, and which blocks attend in windows, show in no shape: a detector's
@@ -23,26 +22,13 @@ class ViTCoMerCheckpointHook(Hook):
 
     Args:
         ignore: settings or parts that may differ, such as ``decode_head`` for fine-tuning on other classes, with the
-            same in ``StrictLoadHook(ignore=["decode_head."])``.
+            same in ``StrictLoadHook(ignore=["decode_head."])``; ``heads`` where the file is of another kind of network.
     """
 
-    priority = "HIGHEST"  # before StrictLoadHook, which lists every key at fault
+    def settings(self, model: nn.Module) -> dict[str, Any]:
+        """Return the settings of each part."""
+        return settings_of(model)
 
-    def __init__(self, ignore: Sequence[str] = ()) -> None:
-        self.ignore = tuple(ignore)
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Write the network's settings into the checkpoint's meta."""
-        checkpoint.setdefault("meta", {})["model"] = settings_of(_model(runner))
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare the settings.
-
-        Raises:
-            CheckpointMismatchError: one differs.
-        """
-        require_same_model(_model(runner), checkpoint, self.ignore)
-
-
-def _model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    def compare(self, model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
+        """Compare a checkpoint with the network: see :func:`mm_vit_comer.checkpoint.require_same_model`."""
+        require_same_model(model, checkpoint, self.ignore)

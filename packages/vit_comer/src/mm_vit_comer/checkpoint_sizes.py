@@ -19,6 +19,7 @@ from mm_vit_comer.pretrained_resize import window_of
 
 PARTS = ("backbone", "neck", "rpn_head", "roi_head", "bbox_head", "decode_head", "auxiliary_head")
 _SINGLE_STAGE = {"atss": "ATSSHead", "gfl": "GFLHead"}  # by the first word of their keys
+_QUERIES_CLASSES = "bbox_head.cls_branches."  # of DINO's head: each decoder layer's and the encoder's
 
 _HEAD_WIDTH = 64  # channels of an attention head in every published trunk
 _PATCH = 16
@@ -58,7 +59,7 @@ class Shapes:
 def model_settings(state: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
     """Return the settings of each part that a state dict in our layout has weights of: ``{"backbone": {...}, ...}``.
 
-    A ``bbox_head`` of another kind than ATSS and GFL is left out.
+    A ``bbox_head`` of another kind than ATSS, GFL and DINO is left out.
     """
     shapes = Shapes(state)
     readers = {
@@ -70,15 +71,16 @@ def model_settings(state: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
         "decode_head": _decode_head,
         "auxiliary_head": _auxiliary_head,
     }
-    # DINO's head has the name of a single stage's, and shares its layers with the decoder
-    unread = () if any(shapes.has(f"bbox_head.{name}_cls.") for name in _SINGLE_STAGE) else ("bbox_head",)
+    known = (*(f"bbox_head.{name}_cls." for name in _SINGLE_STAGE), _QUERIES_CLASSES)
+    unread = () if any(shapes.has(name) for name in known) else ("bbox_head",)
     return {part: read(shapes) for part, read in readers.items() if shapes.has(f"{part}.") and part not in unread}
 
 
 def variant_of(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """Return what people call a network of these settings: ``ViT-CoMer-S for detection (Mask R-CNN, 80 classes)``."""
     backbone = settings.get("backbone")
-    head = _head_in_words(settings)
+    heads = heads_of(settings)
+    head = "" if heads is None else f" ({heads}, {_classes(settings)} classes)"
     if backbone is None:
         return f"heads without a backbone{head}"
     name = "ViT-CoMer" if backbone["type"] == "ViTCoMer" else "plain ViT"
@@ -86,23 +88,33 @@ def variant_of(settings: Mapping[str, Mapping[str, Any]]) -> str:
     size = arch if isinstance(arch, str) else next((key for key, sizes in ARCHS.items() if sizes == arch), None)
     size = f"-{_INITIALS[size]}" if size else f" of width {arch['embed_dim']} with {arch['depth']} blocks"
     trunk = " on BEiT" if backbone.get("trunk") == "beit" else ""
-    use = {"det": " for detection", "seg": " for segmentation", "co-detr": " for Co-DETR"}
-    return f"{name}{size}{trunk}{use.get(backbone.get('variant'), '')}{head}"
+    uses = {"det": " for detection", "seg": " for segmentation", "co-detr": " for Co-DETR"}
+    # with BEiT's blocks and any detector's heads the backbone is Co-DETR's
+    use = "det" if heads and backbone.get("variant") == "co-detr" else backbone.get("variant")
+    return f"{name}{size}{trunk}{uses.get(use, '')}{head}"
 
 
-def _head_in_words(settings: Mapping[str, Mapping[str, Any]]) -> str:
+def heads_of(settings: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Return what people call the heads of these settings, ``Mask R-CNN``; None where there are none."""
     decode, roi, single = settings.get("decode_head"), settings.get("roi_head"), settings.get("bbox_head")
     if decode is not None:
-        name = "UPerNet" if decode["type"].endswith("UPerHead") else "Mask2Former"
-        return f" ({name}, {decode['num_classes']} classes)"
+        return "UPerNet" if decode["type"].endswith("UPerHead") else "Mask2Former"
+    if single is not None:
+        name = single["type"].removeprefix("mmdet.").removesuffix("Head")
+        return "Co-DETR" if name == "DINO" and roi is not None else name  # which has Faster R-CNN's in training
     if roi is not None:
         name = "Mask R-CNN" if "mask_head" in roi else "Faster R-CNN"
-        cascade = isinstance(roi["bbox_head"], list)
-        first = roi["bbox_head"][0] if cascade else roi["bbox_head"]
-        return f" ({'Cascade ' if cascade else ''}{name}, {first['num_classes']} classes)"
-    if single is not None:
-        return f" ({single['type'].removeprefix('mmdet.').removesuffix('Head')}, {single['num_classes']} classes)"
-    return ""
+        return f"Cascade {name}" if isinstance(roi["bbox_head"], list) else name
+    return None
+
+
+def _classes(settings: Mapping[str, Mapping[str, Any]]) -> int:
+    """Return the number of classes of the heads that :func:`heads_of` names."""
+    for part in ("decode_head", "bbox_head"):
+        if part in settings:
+            return settings[part]["num_classes"]
+    boxes = settings["roi_head"]["bbox_head"]
+    return (boxes[0] if isinstance(boxes, list) else boxes)["num_classes"]
 
 
 def _backbone(shapes: Shapes) -> dict[str, Any]:
@@ -277,7 +289,16 @@ def _mask_stage(shapes: Shapes, name: str, classes: int) -> dict[str, Any]:
 
 
 def _bbox_head(shapes: Shapes) -> dict[str, Any]:
-    """Return the settings of a head of a single stage, ATSS's or GFL's, with an anchor at each place."""
+    """Return the settings of a head of a single stage, ATSS's or GFL's with an anchor at each place, or DINO's."""
+    if shapes.has(_QUERIES_CLASSES):
+        return {
+            "type": "mmdet.DINOHead",
+            "num_classes": shapes.size(f"{_QUERIES_CLASSES}0.weight", 0, 80),
+            "embed_dims": shapes.size(f"{_QUERIES_CLASSES}0.weight", 1, 256),
+            "num_pred_layer": shapes.count(rf"{re.escape(_QUERIES_CLASSES)}(\d+)\.", 7),
+            "as_two_stage": True,
+            "loss_cls": dict(type="QualityFocalLoss", use_sigmoid=True),
+        }
     name = next(one for one in _SINGLE_STAGE if shapes.has(f"bbox_head.{one}_cls."))
     channels = shapes.size("bbox_head.cls_convs.0.conv.weight", 0, 256)
     levels = shapes.count(r"bbox_head\.scales\.(\d+)\.", 5)

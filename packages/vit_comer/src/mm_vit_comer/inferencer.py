@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmdet.apis import DetInferencer
-from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, INFERENCERS, init_default_scope
@@ -20,7 +18,6 @@ from torch import nn
 
 from mm_vit_comer.checkpoint import from_official, is_official, require_same_model
 from mm_vit_comer.feature_maps import FeatureTrace, Stage, trace_features
-from mm_vit_comer.picture_inputs import Picture, Reader, listed, pixels, read_config, require_distinct, stem_of
 from mm_vit_comer.visualization import (
     draw_feature_maps,
     draw_interactions,
@@ -29,11 +26,14 @@ from mm_vit_comer.visualization import (
     with_legend,
 )
 from mmrepro.checkpoint import CheckpointMismatchError, differences, strip_wrappers
+from mmrepro.detection.inferencer import VIS, PictureDetInferencer
 from mmrepro.engine.atomic_backend import write_atomically
 from mmrepro.engine.errors import UserError
+from mmrepro.paper_config import read_config
+from mmrepro.pictures import Picture, listed, pixels, require_distinct, single, stem_of, with_named_errors
 from mmrepro.safe_loading import source_of
 
-VIS, PREDS = "vis", "preds"  # folders below out_dir
+PREDS = "preds"  # folder below out_dir, beside that of the drawings
 
 
 class _Explains:
@@ -68,10 +68,7 @@ class _Explains:
                 interactions.
             IndexError: there is no such place or attention.
         """
-        sources = listed(picture)
-        if len(sources) != 1:
-            raise UserError(f"these are {len(sources)} pictures. Fix: explain them one by one")
-        (source,) = sources
+        source = single(picture)
         shown = pixels(source)[..., ::-1]
         batch = self.collate_fn([self.pipeline(source)])
         images = self.model.data_preprocessor(batch, training=False)["inputs"]
@@ -123,15 +120,6 @@ class _Explains:
                 return tuple(meta["classes"]), meta.get("palette")
         return (), None
 
-    def _inputs_to_list(self, inputs: Picture | Iterable[Picture]) -> list[str | np.ndarray]:
-        return listed(inputs)
-
-    def _with_named_errors(self, pipeline: Compose) -> Compose:
-        for loader in pipeline.transforms:
-            if hasattr(loader, "from_file"):
-                loader.from_file = Reader(loader.from_file)
-        return pipeline
-
 
 def _prepared(
     model: str | Path | Config, weights: str | Path | None, classes: Sequence[str] | None, scope: str, task: str
@@ -145,7 +133,7 @@ def _prepared(
         raise UserError("a network without weights sees nothing. Fix: give weights, a checkpoint's path or URL")
     if isinstance(classes, str):
         raise UserError(f"classes={classes!r} is one text. Fix: classes=({classes!r},) with a name for each class")
-    config = read_config(model)
+    config = read_config("vit_comer", model)
     if config.get("default_scope") != scope:
         raise UserError(f"{config.filename or 'the config'} is not for {task}. Fix: use the other inferencer")
     init_default_scope(scope)
@@ -153,7 +141,7 @@ def _prepared(
 
 
 @INFERENCERS.register_module()
-class ViTCoMerDetInferencer(_Explains, DetInferencer):
+class ViTCoMerDetInferencer(_Explains, PictureDetInferencer):
     """mmdet's inferencer, which here reads official files, loads every weight or none, and explains the backbone.
 
     Photographs are turned upright. Grey pictures, palettes, transparency, CMYK and 16 bits become 8-bit colours.
@@ -187,71 +175,6 @@ class ViTCoMerDetInferencer(_Explains, DetInferencer):
         self.classes = classes
         config = _prepared(model, weights, classes, "mmdet", "detection")
         super().__init__(config, str(weights), device=device, show_progress=show_progress)
-
-    def __call__(
-        self, inputs: Picture | Iterable[Picture], batch_size: int = 1, out_dir: str | Path = "", **options: Any
-    ) -> dict:
-        """Return the detections of pictures, the best first, and write drawings and tables.
-
-        Args:
-            inputs: a file, a folder, a URL, an array ``(H, W, 3)`` in uint8, blue first, or a list of these.
-            batch_size: how many pictures go through the network at once. Those of different sizes are padded, which
-                changes scores a little; the published protocol has 1.
-            out_dir: folder of the drawings, in ``vis``, and with ``no_save_pred=False`` of tables, in ``preds``.
-            options: mmdet's, such as ``pred_score_thr=0.3`` for the drawings, or ``return_vis=True``.
-
-        Returns:
-            ``predictions``, for each picture ``bboxes`` as (x1, y1, x2, y2) in its pixels, ``scores``, ``labels``, and
-            ``masks``, run lengths as pycocotools writes them; and ``visualization``, drawings if asked for.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            UserError: something is no picture, cannot be read, or would be written under another's name.
-        """
-        if batch_size < 1:
-            raise UserError(f"batch_size={batch_size}. Fix: 1 or more")
-        sources = listed(inputs)
-        if out_dir:
-            require_distinct(sources)
-        return super().__call__(sources, batch_size, out_dir=str(out_dir), **options)
-
-    def visualize(
-        self,
-        inputs: Sequence[str | np.ndarray],
-        preds: Sequence[DetDataSample],
-        return_vis: bool = False,
-        no_save_vis: bool = False,
-        img_out_dir: str = "",
-        **drawn: Any,
-    ) -> list[np.ndarray] | None:
-        """Draw detections. Not mmdet's: that shows arrays with red and blue exchanged, and fails for some suffixes.
-
-        Args:
-            inputs: files and arrays.
-            preds: their detections.
-            return_vis: return the drawings, RGB.
-            no_save_vis: write nothing.
-            img_out_dir: write into its folder ``vis``; empty for nowhere.
-            drawn: of the visualizer, such as ``pred_score_thr``.
-        """
-        folder = None if no_save_vis or not img_out_dir else Path(img_out_dir) / VIS
-        if folder is None and not return_vis and not drawn.get("show"):
-            return None
-        drawings = []
-        for source, sample in zip(inputs, preds, strict=True):
-            name = stem_of(source, self.num_visualized_imgs)
-            out_file = None if folder is None else str(folder / f"{name}.png")
-            rgb = pixels(source)[..., ::-1]
-            self.visualizer.add_datasample(name, rgb, sample, draw_gt=False, out_file=out_file, **drawn)
-            drawings.append(self.visualizer.get_image())
-            self.num_visualized_imgs += 1
-        return drawings
-
-    def _init_pipeline(self, cfg: Config) -> Compose:
-        for step in cfg.test_dataloader.dataset.pipeline:
-            if step["type"].endswith("LoadImageFromFile"):
-                step["color_type"] = "color"  # upright, as the drawings are
-        return self._with_named_errors(super()._init_pipeline(cfg))
 
     @staticmethod
     def _outputs(model: nn.Module) -> int:
@@ -349,7 +272,7 @@ class ViTCoMerSegInferencer(_Explains, MMSegInferencer):
         return with_legend(overlay(rgb, labels, palette, opacity), labels, classes, palette)
 
     def _init_pipeline(self, cfg: Config) -> Compose:
-        return self._with_named_errors(super()._init_pipeline(cfg))
+        return with_named_errors(super()._init_pipeline(cfg))
 
     @staticmethod
     def _outputs(model: nn.Module) -> int:

@@ -1,4 +1,4 @@
-"""Drawings: label maps over pictures with a legend, feature maps as colours, and the points of deformable attention."""
+"""Drawings: label maps over pictures, legends, feature maps as colours, and the points of deformable attention."""
 
 from __future__ import annotations
 
@@ -48,10 +48,20 @@ def with_legend(
         palette: RGB of each.
     """
     numbers, counts = np.unique(labels[(labels >= 0) & (labels < len(classes))], return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:MOST_NAMES]
-    lines = [(int(numbers[k]), f"{classes[numbers[k]]}  {counts[k] / labels.size:.1%}") for k in order]
-    if len(numbers) > MOST_NAMES:
-        lines.append((-1, f"... and {len(numbers) - MOST_NAMES} more"))
+    order = np.argsort(-counts, kind="stable")
+    shares = [f"{classes[numbers[k]]}  {counts[k] / labels.size:.1%}" for k in order]
+    return beside_lines(picture, [(palette[numbers[k]], text) for k, text in zip(order, shares, strict=True)])
+
+
+def beside_lines(picture: np.ndarray, lines: Sequence[tuple[Sequence[int] | None, str]]) -> np.ndarray:
+    """Return a picture with a strip at its right of coloured squares and what they mean, ``(H', W', 3)``.
+
+    Args:
+        picture: RGB ``(H, W, 3)`` uint8.
+        lines: colour, None for no square, and text; what is beyond :data:`MOST_NAMES` is counted.
+    """
+    if len(lines) > MOST_NAMES:
+        lines = [*lines[:MOST_NAMES], (None, f"... and {len(lines) - MOST_NAMES} more")]
     size = int(np.clip(picture.shape[0] / 24, 11, 28))
     font = ImageFont.load_default(size)
     height = max(picture.shape[0], (len(lines) + 1) * size * 3 // 2)
@@ -59,42 +69,12 @@ def with_legend(
     sheet = Image.new("RGB", (picture.shape[1] + widest + 4 * size, height), "white")
     sheet.paste(Image.fromarray(picture))
     draw, left = ImageDraw.Draw(sheet), picture.shape[1] + size
-    for row, (number, text) in enumerate(lines):
+    for row, (colour, text) in enumerate(lines):
         top = size // 2 + row * size * 3 // 2
-        if number >= 0:
-            draw.rectangle((left, top, left + size, top + size), fill=tuple(palette[number]), outline="black")
+        if colour is not None:
+            draw.rectangle((left, top, left + size, top + size), fill=tuple(colour), outline="black")
         draw.text((left + size * 3 // 2, top), text, fill="black", font=font)
     return np.asarray(sheet)
-
-
-def draw_segmentation(
-    picture: np.ndarray,
-    labels: np.ndarray,
-    classes: Sequence[str],
-    palette: Sequence[Sequence[int]],
-    path: str | Path,
-    truth: np.ndarray | None = None,
-    opacity: float = 0.5,
-) -> Path:
-    """Draw labels over a picture with a legend, beside the picture and the annotated labels where given; write a PNG.
-
-    Args:
-        picture: RGB ``(H, W, 3)`` uint8.
-        labels: ``(H, W)``.
-        classes: names.
-        palette: RGB of each.
-        path: the file to write, whole or not at all.
-        truth: annotated labels, drawn between the picture and the prediction.
-        opacity: of the colours.
-    """
-    panels = [] if truth is None else [picture, overlay(picture, truth, palette, opacity)]
-    panels.append(overlay(picture, labels, palette, opacity))
-    joined = np.concatenate(panels, axis=1)
-    shown = with_legend(joined, labels, classes, palette)
-    content = io.BytesIO()
-    Image.fromarray(shown).save(content, format="PNG")
-    write_atomically(content.getvalue(), path)
-    return Path(path)
 
 
 def draw_feature_maps(picture: np.ndarray, trace: FeatureTrace, path: str | Path) -> Path:
@@ -111,7 +91,7 @@ def draw_feature_maps(picture: np.ndarray, trace: FeatureTrace, path: str | Path
     for row, (name, maps) in enumerate((("plain ViT", trace.plain), ("ViT-CoMer", trace.with_interaction))):
         _show(axes[row][0], picture, name)
         for axis, stride, one in zip(axes[row][1:], trace.strides, maps, strict=True):
-            _show(axis, principal_colours(one), f"stride {stride}")
+            _show_map(axis, principal_colours(one), stride, trace.size, f"stride {stride}")
     figure.suptitle(
         "feature maps of the same weights, without and with interaction: first three principal components", fontsize=11
     )
@@ -132,8 +112,9 @@ def draw_interactions(picture: np.ndarray, trace: FeatureTrace, path: str | Path
     for number, (before, after) in enumerate(zip(trace.before, trace.after, strict=True)):
         _show(axes[number][0], picture, f"interaction {number + 1}")
         for level, stride in enumerate(LEVEL_STRIDES):
-            _show(axes[number][1 + 2 * level], principal_colours(before[level]), f"stride {stride}, before")
-            _show(axes[number][2 + 2 * level], principal_colours(after[level]), "after")
+            for place, maps, title in ((1, before, f"stride {stride}, before"), (2, after, "after")):
+                axis = axes[number][place + 2 * level]
+                _show_map(axis, principal_colours(maps[level]), stride, trace.size, title)
     figure.suptitle("tokens of the convolutional branch: first three principal components", fontsize=11)
     return _write(figure, path)
 
@@ -207,6 +188,15 @@ def _show(axis: Axes, picture: np.ndarray, title: str) -> None:
     axis.set_axis_off()
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
+
+
+def _show_map(axis: Axes, colours: np.ndarray, stride: int, size: tuple[int, int], title: str) -> None:
+    """Show a map in the frame of its image: the last cells may reach beyond it."""
+    rows, columns = colours.shape[:2]
+    _show(axis, colours, title)
+    axis.images[0].set_extent((-0.5, columns * stride - 0.5, rows * stride - 0.5, -0.5))
+    axis.set_xlim(-0.5, size[1] - 0.5)
+    axis.set_ylim(size[0] - 0.5, -0.5)
 
 
 def _write(figure: Figure, path: str | Path) -> Path:

@@ -1,4 +1,5 @@
-"""Data sets: a registry of public files, time-series windows, generated series.
+"""Data sets: a registry of public files, time-series windows, generated data, and checks of annotations and pictures.
 
-Importing this module costs nothing; ``registry`` needs only the standard library and yaml, the rest torch or pandas.
+Importing this module costs nothing; ``registry`` needs only the standard library and yaml, the rest torch, pandas or
+mmengine.
 """

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ENVIRONMENT_VARIABLE = "MMREPRO_DATA_ROOT"
-PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _CHUNK = 1 << 20
 State = Literal["ok", "unverified", "wrong", "missing"]
 
@@ -49,7 +49,8 @@ class DataFile:
     """One file of a data set, or one folder of pictures: its official path, and the content it must have (unpacked).
 
     Where ``sha256`` is not known, ``rows`` and ``variates`` are. A folder has ``pictures``: how many it and its
-    sub-folders hold, or 0 where that is not published either and any number counts.
+    sub-folders hold, or 0 where that is not published either and any number counts. With ``part`` fewer count too, and
+    with an ``ending`` only files whose names end so.
     """
 
     path: str
@@ -60,6 +61,8 @@ class DataFile:
     rows: int | None = None
     variates: int | None = None
     pictures: int | None = None
+    part: bool = False
+    ending: str = ""
 
     @property
     def name(self) -> str:
@@ -269,15 +272,16 @@ def _examine(data: DataSet, file: DataFile, path: Path) -> FileStatus:
 
 def _examine_folder(data: DataSet, file: DataFile, path: Path) -> FileStatus:
     # os.walk: rglob builds a Path of every name, and ImageNet has 1.3 million
-    count = sum(name.lower().endswith(PICTURE_SUFFIXES) for _, _, names in os.walk(path) for name in names)
-    if count and count == (file.pictures or count):
-        published = ", as published" if file.pictures else ""
-        detail = f"{path} holds {count:,} pictures{published}; no checksum is known, so they are unverified"
+    names = (name for _, _, names in os.walk(path) for name in names)
+    count = sum(name.lower().endswith(PICTURE_SUFFIXES) and name.endswith(file.ending) for name in names)
+    kind = f"pictures whose names end in {file.ending}" if file.ending else "pictures"
+    if count and (count == (file.pictures or count) or (file.part and count < file.pictures)):
+        of = f" of {file.pictures:,}" if file.part and count < file.pictures else ""
+        published = ", as published" if file.pictures and not of else ""
+        detail = f"{path} holds {count:,}{of} {kind}{published}; no checksum is known, so they are unverified"
         return FileStatus(file, "unverified", path, detail)
     expected = f"{file.pictures:,}" if file.pictures else "at least one"
-    detail = (
-        f"{path} is not the published {file.name} of {data.name}: it holds {count:,} pictures, expected {expected}."
-    )
+    detail = f"{path} is not the published {file.name} of {data.name}: it holds {count:,} {kind}, expected {expected}."
     return FileStatus(file, "wrong", path, detail)
 
 
@@ -434,4 +438,6 @@ def _read_file(catalog: Path, data: str, item: dict) -> DataFile:
         rows=item.get("rows"),
         variates=item.get("variates"),
         pictures=item.get("pictures"),
+        part=item.get("part", False),
+        ending=item.get("ending", ""),
     )

@@ -7,6 +7,7 @@ A paper's module imports it; a config outside of the papers says
 from .bf16 import BFloat16OptimWrapper
 from .checkpoint_hook import AtomicCheckpointHook
 from .early_stopping_hook import ResumableEarlyStoppingHook
+from .float32_predictions_hook import Float32PredictionsHook
 from .history_cap_hook import HistoryCapHook
 from .load_best_hook import LoadBestHook
 from .loops import ResumableEpochLoop, ResumableIterLoop
@@ -20,6 +21,7 @@ from .strict_load_hook import StrictLoadHook
 __all__ = [
     "AtomicCheckpointHook",
     "BFloat16OptimWrapper",
+    "Float32PredictionsHook",
     "HistoryCapHook",
     "LoadBestHook",
     "NonFiniteGuardHook",

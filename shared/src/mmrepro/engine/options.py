@@ -48,5 +48,11 @@ def testing_parser(paper: str | None) -> argparse.ArgumentParser:
     result = parser("Test", paper)
     result.add_argument("checkpoint", help="file of the weights")
     result.add_argument("--out", metavar="FILE.json", help="write the metrics into a JSON file")
+    result.add_argument(
+        "--amp", action="store_true", help="mixed precision: autocast to float16 on CUDA, to bfloat16 on the CPU"
+    )
+    result.add_argument(
+        "--tta", action="store_true", help="test-time augmentation with the config's tta_model and tta_pipeline"
+    )
     result.add_argument("--show-dir", help="draw predictions into this folder (needs a visualization hook)")
     return result

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
@@ -84,8 +84,11 @@ class StrictLoadHook(Hook):
 
 
 def model_of(runner: Runner) -> nn.Module:
-    """Return the model, without the wrapper of several processes."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    """Return the model, without the wrappers of several processes and of test-time augmentation."""
+    model = runner.model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def metainfo_of(runner: Runner) -> dict[str, Any]:

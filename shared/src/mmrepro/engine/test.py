@@ -41,12 +41,29 @@ def _change(config: Config, args: argparse.Namespace) -> None:
     if "://" not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise UserError(f"no checkpoint {args.checkpoint}")
     config.load_from, config.resume = args.checkpoint, False
+    if args.amp:
+        config.test_cfg.fp16 = True  # autocast to the device's own type, whatever its name says
+        config.custom_hooks = [*(config.get("custom_hooks") or []), dict(type="Float32PredictionsHook")]
+    if args.tta:
+        _augment(config)
     if args.show_dir:
         hook = config.get("default_hooks", {}).get("visualization")
         if hook is None:
             raise UserError("--show-dir needs a config with default_hooks.visualization")
         # a relative one would lie below the work directory
         hook.update(draw=True, test_out_dir=str(Path(args.show_dir).absolute()))
+
+
+def _augment(config: Config) -> None:
+    """Test with the config's own augmentation, in OpenMMLab's form: ``tta_model`` around the model, other data."""
+    for key in ("tta_model", "tta_pipeline"):
+        if config.get(key) is None:
+            raise UserError(f"--tta: {config.filename} has no {key}. Fix: add it, or test at one scale")
+    config.model = dict(config.tta_model, module=config.model)
+    dataset = config.test_dataloader.dataset
+    while "dataset" in dataset:  # inside data sets that wrap another
+        dataset = dataset.dataset
+    dataset.pipeline = config.tta_pipeline
 
 
 def _test(config: Config) -> dict | None:

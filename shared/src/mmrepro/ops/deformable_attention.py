@@ -6,6 +6,7 @@ computes it on the CPU by one ``grid_sample`` per level and a stack of all sampl
 
 from __future__ import annotations
 
+import torch
 from mmcv.ops import MultiScaleDeformableAttention as MmcvMultiScaleDeformableAttention
 from torch import Tensor
 
@@ -79,7 +80,9 @@ class MultiScaleDeformableAttention(MmcvMultiScaleDeformableAttention):
         batch, queries, _ = query.shape
         grid = batch, queries, self.num_heads, self.num_levels, self.num_points
         offsets = self.sampling_offsets(query).view(*grid, 2)
-        weights = self.attention_weights(query).view(*grid[:3], -1).softmax(-1).view(grid)
+        logits = self.attention_weights(query).view(*grid[:3], -1)
+        # under autocast CUDA's softmax is in float32 by itself, the CPU's is not
+        weights = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32)).view(grid)
         locations = self._locations(reference_points, offsets, spatial_shapes)
         sampled = ms_deform_attn(projected, spatial_shapes, level_start_index, locations, weights)
         return self.output_proj(sampled)

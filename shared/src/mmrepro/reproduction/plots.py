@@ -52,7 +52,7 @@ def reported_and_measured(measured: Sequence[tuple[str, Measured]]) -> bytes:
 
 
 def loss_curves(logs: Sequence[tuple[str, Sequence[Path]]], validation: str) -> bytes | None:
-    """Draw the training loss over steps and a validation metric over epochs, one line per run.
+    """Draw the training loss over steps and a validation metric over epochs or steps, one line per run.
 
     Args:
         logs: each run's label and its ``scalars.json`` as mmengine writes them, one for each time it was resumed.
@@ -62,14 +62,17 @@ def loss_curves(logs: Sequence[tuple[str, Sequence[Path]]], validation: str) -> 
         The picture, or None where the logs hold no loss.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     train, validate = figure.subplots(1, 2)
-    drawn = False
+    drawn, unit = False, "iteration"
     for label, files in logs:
         lines = [line for file in files for line in read_scalars(file)]
         loss = [(line["step"], line["loss"]) for line in lines if "loss" in line and "step" in line]
         metric = [(line["step"], line[validation]) for line in lines if validation in line and "loss" not in line]
+        if any("epoch" in line for line in lines):  # training that counts steps alone writes none
+            unit = "epoch"
         if loss:
             drawn = True
             train.plot(*zip(*loss, strict=True), lw=1, label=label)
@@ -77,11 +80,12 @@ def loss_curves(logs: Sequence[tuple[str, Sequence[Path]]], validation: str) -> 
             validate.plot(*zip(*metric, strict=True), "o-", lw=1, ms=3, label=label)
     if not drawn:
         return None
-    for axes, title in ((train, "training loss by iteration"), (validate, f"validation {validation} by epoch")):
+    for axes, title in ((train, "training loss by iteration"), (validate, f"validation {validation} by {unit}")):
         axes.set_title(title, fontsize=9, loc="left")
         axes.tick_params(labelsize=8)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
+    validate.xaxis.set_major_locator(MaxNLocator(integer=True))
     train.legend(fontsize=7, frameon=False)
     return _png(figure)
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from torch import Tensor
+
+from mmrepro.engine.strict_load_hook import model_of
 
 
 class PairPool:
@@ -106,9 +107,8 @@ class PairPoolHook(Hook):
 
     @staticmethod
     def _pools(runner) -> list[tuple[str, PairPool, torch.device]]:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         return [
             (name, module.pool, module.device)
-            for name, module in model.named_modules()
+            for name, module in model_of(runner).named_modules()
             if isinstance(getattr(module, "pool", None), PairPool)
         ]

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from mm_hat.models.hybrid_attention import HAB
 from mm_hat.models.overlapping_attention import OCAB
-from mm_hat.models.relative_position import overlap_index, window_index
+from mm_hat.models.relative_position import overlap_index
 from mm_hat.models.residual_group import RHAG, AttentionBlocks, WindowTables, residual_convolution
 from mm_hat.models.upsampling import Upsample
 from mm_hat.models.windows import ShiftedOrder, shift_mask
+from mmrepro.ops.windows import relative_position_index
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DF2K
 HEAD_CHANNELS = 64
@@ -163,7 +164,7 @@ class HAT(BaseModule):
         """Register what follows from the arguments, so that it moves with the net and is in no checkpoint."""
         mean = RGB_MEAN if self.in_chans == 3 else (0.0,)
         self.register_buffer("mean", torch.tensor(mean, device="cpu").view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("window_index", window_index(window_size), persistent=False)
+        self.register_buffer("window_index", relative_position_index(window_size), persistent=False)
         self.register_buffer("overlap_index", overlap_index(window_size, overlap_window_size), persistent=False)
         # In a map of 2 x 2 windows each is of another kind: inside, right column, bottom row, corner.
         masks = shift_mask(2 * window_size, 2 * window_size, window_size)

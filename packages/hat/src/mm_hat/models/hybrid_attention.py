@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from mm_hat.models.channel_attention import CAB
 from mm_hat.models.pointwise import DropPath, Mlp
 from mm_hat.models.relative_position import gather_bias
-from mm_hat.models.windows import ShiftedOrder, attend, merge, pad_heads, partition, shift_mask
+from mm_hat.models.windows import ShiftedOrder, attend, pad_heads, shift_mask
 from mmrepro.ops.pointwise import PointwiseLinear, linear
+from mmrepro.ops.windows import merge, partition
 
 __all__ = ["HAB", "WindowAttention", "shift_mask"]
 
@@ -172,7 +173,7 @@ class HAB(nn.Module):
         if not self.shifted:
             windows = partition(maps, self.window_size)
             windows = self.attn(windows, index, [(len(windows), None)])
-            return merge(windows, self.window_size, maps.shape[1:3])
+            return merge(windows, self.window_size, *maps.shape[1:3])
         windows = maps.flatten(0, 2)[shift.order].unflatten(0, (-1, self.window_size**2))
         kinds = list(zip(shift.counts, (None, *masks[1:]), strict=True))
         return self.attn(windows, index, kinds).flatten(0, 1)[shift.inverse].view_as(maps)

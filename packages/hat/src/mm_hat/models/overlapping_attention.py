@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from mm_hat.models.hybrid_attention import project, project_out
 from mm_hat.models.pointwise import Mlp
 from mm_hat.models.relative_position import gather_bias
-from mm_hat.models.windows import attend, merge, partition
+from mm_hat.models.windows import attend
 from mmrepro.ops.pointwise import PointwiseLinear
+from mmrepro.ops.windows import merge, partition
 
 
 class OCAB(nn.Module):
@@ -115,7 +116,7 @@ class OCAB(nn.Module):
             attended = attend(part.flatten(0, 2), key, value, position_bias, self.scale)
             results.append(attended.unflatten(0, part.shape[:3]))
         attended = project_out(torch.cat(results, dim=1), self.proj, self.heads)
-        return merge(attended, self.window_size, size)
+        return merge(attended, self.window_size, *size)
 
     def _surroundings(self, padded: Tensor, first: int, rows: int) -> Tensor:
         """Cut the larger windows of some rows of windows out of padded keys and values.

@@ -1,7 +1,7 @@
-"""Relative positions inside a window, as indices into the tables of learned biases.
+"""Relative positions between a window and the larger one around it, as indices into the table of learned biases.
 
-Paper: arXiv 2309.05239, eq. (4) and section 3.3. Official code: XPixelGroup/HAT @ 1638a9a, hat_arch.py (Apache-2.0),
-``calculate_rpi_sa`` and ``calculate_rpi_oca``. Changed here: no index is negative.
+Paper: arXiv 2309.05239, section 3.3. Official code: XPixelGroup/HAT @ 1638a9a, hat_arch.py (Apache-2.0),
+``calculate_rpi_oca``. Changed here: no index is negative.
 """
 
 from __future__ import annotations
@@ -9,18 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
-def window_index(window_size: int) -> Tensor:
-    """Return the rows of the bias table for self-attention inside a window.
-
-    Args:
-        window_size: side M of the window.
-
-    Returns:
-        int64 (M*M, M*M), query by key, from 0 to (2M-1)^2 - 1.
-    """
-    offset = window_size - 1
-    return _table_rows(window_size, window_size, offset, row_length=2 * window_size - 1)
+from mmrepro.ops.windows import table_rows
 
 
 def overlap_index(window_size: int, overlap_window_size: int) -> Tensor:
@@ -37,18 +26,11 @@ def overlap_index(window_size: int, overlap_window_size: int) -> Tensor:
     Returns:
         int64 (M*M, Mo*Mo), query by key, from 0 to (M+Mo-1)^2 - 1.
     """
-    row_length = window_size + overlap_window_size - 1
-    offset = window_size - overlap_window_size + 1
-    return _table_rows(overlap_window_size, window_size, offset, row_length, sign=-1) % row_length**2
-
-
-def _table_rows(keys: int, queries: int, offset: int, row_length: int, sign: int = 1) -> Tensor:
-    """Return ``(dy + offset) * row_length + dx + offset`` with ``d = sign * (query - key)`` for each pair."""
     # On the CPU even where modules are built on the meta device: what is computed here is in no checkpoint.
-    query, key = torch.arange(queries, device="cpu"), torch.arange(keys, device="cpu")
-    distance = sign * (query[:, None] - key[None, :]) + offset  # (queries, keys)
-    rows = distance[:, None, :, None] * row_length + distance[None, :, None, :]  # (qy, qx, ky, kx)
-    return rows.reshape(queries**2, keys**2)
+    query, key = torch.arange(window_size, device="cpu"), torch.arange(overlap_window_size, device="cpu")
+    row_length = window_size + overlap_window_size - 1
+    offsets = key - query[:, None] + window_size - overlap_window_size + 1  # (M, Mo)
+    return table_rows(offsets, row_length) % row_length**2
 
 
 def gather_bias(table: Tensor, index: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Windows of a token map: how tokens are dealt to them, and attention inside them.
+"""Windows of a token map: how tokens are dealt to shifted ones, and attention inside them.
 
 Paper: arXiv 2309.05239, section 3.2; shifted windows are those of Swin (arXiv 2103.14030). Official code:
 XPixelGroup/HAT @ 1638a9a, hat_arch.py (Apache-2.0). Changed here: fused attention, heads padded to a width that fused
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mmrepro.ops.windows import partition
 
 OTHER_REGION = -100.0  # what the official mask adds to the logit of tokens that are no neighbours in the image
 HEAD_MULTIPLE = 8  # fused kernels on GPUs want this, and those of CPUs are faster too
@@ -38,21 +40,6 @@ def shift_mask(height: int, width: int, window_size: int) -> Tensor:
     region = 3 * band(height)[:, None] + band(width)[None, :]
     region = partition(region[None, :, :, None], window_size).squeeze(-1)  # (windows, M*M)
     return torch.where(region[:, :, None] == region[:, None, :], 0.0, OTHER_REGION)
-
-
-def partition(maps: Tensor, window_size: int) -> Tensor:
-    """Cut maps (B, H, W, C) into windows (B*windows, M*M, C), row by row."""
-    b, h, w, c = maps.shape
-    m = window_size
-    windows = maps.reshape(b, h // m, m, w // m, m, c).transpose(2, 3)  # (B, H/M, W/M, M, M, C)
-    return windows.reshape(-1, m * m, c)
-
-
-def merge(windows: Tensor, window_size: int, size: tuple[int, int]) -> Tensor:
-    """Put windows (B*windows, M*M, C) back together as maps (B, H, W, C)."""
-    (h, w), m = size, window_size
-    maps = windows.reshape(-1, h // m, w // m, m, m, windows.shape[-1]).transpose(2, 3)
-    return maps.reshape(-1, h, w, windows.shape[-1])
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,8 @@ from mmdet.visualization.palette import get_palette
 from mmengine.logging import print_log
 
 from mm_relation_detr.class_space import Labels, class_space
-
-from .coco_file import AnnotationError, CocoFile, read_coco
-from .image_files import decoding_fault, fault_of_file, missing_files
+from mmrepro.datasets.coco_file import AnnotationError, CocoFile, read_coco
+from mmrepro.datasets.image_files import decoding_fault, fault_of_file, missing_files
 
 _SHOWN = 5
 _TRIED = 20  # pictures, before it is said that none is of use

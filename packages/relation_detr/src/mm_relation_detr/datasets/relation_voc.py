@@ -8,7 +8,8 @@ from typing import Any
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
-from .coco_file import CocoFile
+from mmrepro.datasets.coco_file import CocoFile
+
 from .relation_coco import RelationCocoDataset
 from .voc_file import read_voc
 

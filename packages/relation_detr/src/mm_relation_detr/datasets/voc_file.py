@@ -13,13 +13,13 @@ from mmengine.fileio import get, list_dir_or_file, list_from_file
 from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from .coco_file import AnnotationError, CocoFile, refuse
+from mmrepro.datasets.coco_file import AnnotationError, CocoFile, refuse
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read_voc(list_file: str, annotations: str, pictures: str, backend_args: dict | None = None) -> CocoFile:
-    """Read and check the annotations of a list of names, as :func:`mm_relation_detr.datasets.coco_file.read_coco` does.
+    """Read and check the annotations of a list of names, as :func:`mmrepro.datasets.coco_file.read_coco` does.
 
     Coordinates of pixels count from 1 and are read as from 0, as in mmdet, so that its ``VOCMetric`` gives VOC's
     numbers. Boxes of negative or no size and boxes beyond the image are in order. Image ids are the names, in the

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
-import torch
 from mmdet.registry import METRICS
 
 from mmrepro.datasets.generated.coco_shapes import ANNOTATIONS, CATEGORIES, coco_folder
+from mmrepro.detection.common_places import CommonPlaces
 
 from .relation_coco_metric import RelationCocoMetric
 
@@ -34,10 +30,8 @@ class GeneratedCocoMetric(RelationCocoMetric):
 
 
 @METRICS.register_module()
-class CommonPlacesMetric(GeneratedCocoMetric):
-    """AP of guessing without looking: a grid of boxes of each category's usual size, the same for every picture.
-
-    A category's score is how often the training pictures have it. Its values stand under ``baseline_coco/``.
+class CommonPlacesMetric(CommonPlaces, GeneratedCocoMetric):
+    """AP of guessing without looking, see :class:`mmrepro.detection.common_places.CommonPlaces`; labels are raw ids.
 
     Args:
         train: arguments of the generated training pictures.
@@ -45,36 +39,4 @@ class CommonPlacesMetric(GeneratedCocoMetric):
         kwargs: everything else as in :class:`GeneratedCocoMetric`.
     """
 
-    def __init__(self, train: dict | None = None, grid: int = 5, prefix: str = "baseline_coco", **kwargs: Any) -> None:
-        super().__init__(prefix=prefix, **kwargs)
-        self.train, self.grid = train or {}, grid
-
-    @cached_property
-    def guesses(self) -> dict[str, torch.Tensor]:
-        """Boxes in parts of a picture, ``(N, 4)`` as corners, with their scores and labels, which are raw ids."""
-        listed = json.loads((coco_folder(**self.train) / ANNOTATIONS).read_text(encoding="utf-8"))
-        sizes = {image["id"]: (image["width"], image["height"]) for image in listed["images"]}
-        places = (np.arange(self.grid) + 0.5) / self.grid
-        centres = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
-        boxes, scores, labels = [], [], []
-        for category in CATEGORIES:
-            members = [one for one in listed["annotations"] if one["category_id"] == category]
-            sides = [np.divide(one["bbox"][2:], sizes[one["image_id"]]) for one in members]
-            half = np.mean(sides, axis=0) / 2 if sides else np.full(2, 0.1)
-            boxes.append(np.concatenate([centres - half, centres + half], axis=1))
-            scores += [len(members) / max(len(listed["annotations"]), 1)] * len(centres)
-            labels += [category] * len(centres)
-        return dict(
-            bboxes=torch.tensor(np.concatenate(boxes), dtype=torch.float32),
-            scores=torch.tensor(scores),
-            labels=torch.tensor(labels),
-        )
-
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Take the guesses in the place of a batch's predictions."""
-        guessed = []
-        for sample in data_samples:
-            height, width = sample["ori_shape"]
-            boxes = self.guesses["bboxes"] * torch.tensor([width, height, width, height])
-            guessed.append({**sample, "pred_instances": {**self.guesses, "bboxes": boxes}})
-        super().process(data_batch, guessed)
+    label_of: ClassVar[dict[int, int]] = {category: category for category in CATEGORIES}

@@ -16,7 +16,7 @@ import numpy as np
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
-from mm_relation_detr.datasets.coco_file import AnnotationError, checked
+from mmrepro.datasets.coco_file import AnnotationError, checked
 
 
 def macroscopic_correlation(boxes: np.ndarray) -> float:

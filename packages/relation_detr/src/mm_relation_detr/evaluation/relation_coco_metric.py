@@ -14,7 +14,7 @@ from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
 
 from mm_relation_detr.class_space import ClassSpace, Labels, class_space
-from mm_relation_detr.datasets.coco_file import CocoFile, read_coco
+from mmrepro.datasets.coco_file import CocoFile, read_coco
 
 NAMES = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
 RECALLS = ("AR@{0}", "AR@{1}", "AR@{2}", "AR_s@{2}", "AR_m@{2}", "AR_l@{2}")

@@ -2,12 +2,11 @@
 
 from mm_vit_comer.datasets.camvid import CamVidDataset
 from mm_vit_comer.datasets.folder_seg import FolderSegDataset
-from mm_vit_comer.datasets.generated import CoMerGeneratedCocoDataset, GeneratedSegDataset
+from mm_vit_comer.datasets.generated import GeneratedSegDataset
 from mm_vit_comer.datasets.label_check_hook import LabelCheckHook
 
 __all__ = [
     "CamVidDataset",
-    "CoMerGeneratedCocoDataset",
     "FolderSegDataset",
     "GeneratedSegDataset",
     "LabelCheckHook",

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
@@ -15,6 +14,7 @@ from torch.utils.data import Dataset
 
 from mm_vit_comer.datasets.label_rules import UNLABELLED, LabelError, LabelRules, require_labels
 from mm_vit_comer.datasets.label_survey import Survey, survey
+from mmrepro.engine.strict_load_hook import model_of
 
 
 @HOOKS.register_module()
@@ -114,5 +114,4 @@ def require_head_classes(runner: Runner, data: BaseSegDataset, name: str) -> Non
 
 
 def _head(runner: Runner) -> object:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return getattr(model, "decode_head", None)
+    return getattr(model_of(runner), "decode_head", None)

@@ -1,6 +1,6 @@
-"""COCO's measures on generated pictures, and a baseline for segmentation."""
+"""Baselines that never look at a picture: for segmentation, and the core's for detection."""
 
 from mm_vit_comer.evaluation.common_class import CommonClassMetric
-from mm_vit_comer.evaluation.generated import CoMerGeneratedCocoMetric
+from mmrepro.detection.common_places import ShapesCommonPlacesMetric
 
-__all__ = ["CoMerGeneratedCocoMetric", "CommonClassMetric"]
+__all__ = ["CommonClassMetric", "ShapesCommonPlacesMetric"]

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mm_vit_comer.models.vit import Attention, Block, drop_path_rates, window_sizes
-from mm_vit_comer.models.windows import merge, partition
+from mmrepro.ops.windows import merge, partition
 
 
 class BeitAttention(Attention):

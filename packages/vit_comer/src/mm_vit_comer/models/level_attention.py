@@ -57,10 +57,13 @@ def locate(offsets: Tensor, reference_points: Tensor, spatial_shapes: Tensor, gr
 def short_softmax(logits: Tensor, heads: int) -> Tensor:
     """Return the softmax of each head's samples: (B, N, h*k) to (B, N, h, k), computed along an axis that is not last.
 
+    It is in single precision where the logits are in half, as the core's.
+
     Args:
         logits: all heads' samples.
         heads: h.
     """
     columns = logits.flatten(0, 1).t().contiguous()  # (h*k, B*N)
-    weights = columns.unflatten(0, (heads, -1)).softmax(1).flatten(0, 1)
+    exact = torch.promote_types(logits.dtype, torch.float32)
+    weights = columns.unflatten(0, (heads, -1)).softmax(1, dtype=exact).flatten(0, 1)
     return weights.t().contiguous().view(*logits.shape[:2], heads, -1)

@@ -7,6 +7,8 @@ maps already, so the convolutions read and write them by views, where the offici
 
 from __future__ import annotations
 
+from math import ceil
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
@@ -16,10 +18,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mm_vit_comer.models.token_levels import TokenLevels, join, to_tokens
 from mmrepro.ops.pointwise import PointwiseLinear, linear
 
-# Hidden channels of the MRFP that inference on the CPU takes at a time. With 1152 of them, ViT-CoMer-T's at 512x512, it
-# takes 138 ms so, 166 with 96 at a time and 202 with all.
+# Most hidden channels of the MRFP that inference on the CPU takes at a time. With 1152 of them, ViT-CoMer-T's, it takes
+# 138 ms so at 512x512, 166 with 96 at a time and 202 with all.
 CHANNELS = 288
-
+# Widths between that are taken so, divided by C: each part reads and adds C channels for its own. At 512x512 on one
+# thread, in parts and whole: 6 C of 192 107 and 143 ms, 3 C of 768 253 and 316, 2 C of 384 99 and 96, 1 C of 768
+# (ViT-CoMer-B) 108 and 85.
+FACTOR = 2
 
 # What SyncBatchNorm does in evaluation is plain batch norm; mmengine's replacement of it inherits the plain one.
 _BATCH_NORMS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
@@ -155,7 +160,8 @@ class MRFP(nn.Module):
     def forward(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
         """Apply the layers: (B, N, C) to the same."""
         hidden = self.fc1.out_features
-        in_parts = hidden > 2 * CHANNELS and tokens.device.type == "cpu" and not torch.is_grad_enabled()
+        pays = hidden > max(2 * CHANNELS, FACTOR * self.fc1.in_features)
+        in_parts = pays and tokens.device.type == "cpu" and not torch.is_grad_enabled()
         if in_parts and self._is_as_made() and self.dwconv.separates():
             return self._in_parts(tokens, levels)
         # Back to C by level: joined at `hidden`, up to 6 C wide, they would be copied once more.
@@ -168,9 +174,10 @@ class MRFP(nn.Module):
     def _in_parts(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
         """Sum over parts of the hidden channels: the width between is never whole, which is most of the memory."""
         half, result = self.fc1.out_features // 2, self.fc2.bias
+        count = ceil(half / ceil(half / CHANNELS))  # equal parts: a narrow last one costs as much as a wide one
         for start in (0, half):
-            for first in range(start, start + half, CHANNELS):
-                here = slice(first, min(first + CHANNELS, start + half))
+            for first in range(start, start + half, count):
+                here = slice(first, min(first + count, start + half))
                 part = self.dwconv.some(linear(tokens, self.fc1.weight[here], self.fc1.bias[here]), levels, first)
                 result = result + linear(F.gelu(part), self.fc2.weight[:, here])
         return result

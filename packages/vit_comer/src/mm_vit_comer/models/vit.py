@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mm_vit_comer.models.position_embedding import PositionEmbedding
-from mm_vit_comer.models.windows import merge, partition
 from mmrepro.ops.pointwise import PointwiseLinear
+from mmrepro.ops.windows import merge, partition
 
 NORM_EPS = 1e-6
 

@@ -7,16 +7,15 @@ skipped. As in COCO itself, category ids have gaps, and some pictures have no ob
 
 from __future__ import annotations
 
-import atexit
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from .folder import temporary_folder
 
 CATEGORIES = {1: "disc", 3: "square", 7: "triangle"}
 PICTURES, ANNOTATIONS = "images", "annotations/instances.json"
@@ -119,15 +118,10 @@ def coco_folder(count: int = 8, size: int = 128, seed: int = 0, objects: int = 3
     Raises:
         ValueError: no picture is asked for, the suffix is unknown, or a picture's settings are wrong.
     """
-    if count < 1:
-        raise ValueError(f"count={count} must be at least 1")
     if suffix not in SUFFIXES:
         raise ValueError(f"suffix={suffix!r} must be one of {SUFFIXES}")
     drawn = [shapes_picture(size, seed + number, objects) for number in range(count)]
-    folder = Path(tempfile.mkdtemp(prefix="mmrepro_coco_shapes_"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    (folder / PICTURES).mkdir()
-    (folder / ANNOTATIONS).parent.mkdir()
+    folder = temporary_folder("coco_shapes", count, PICTURES, str(Path(ANNOTATIONS).parent))
     images, annotations = [], []
     for number, (picture, shapes) in enumerate(drawn, 1):
         name = f"{number:012d}{suffix}"

@@ -7,9 +7,6 @@ same names, for the real data sets to read back, so that nothing of a pipeline i
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from .coco_shapes import CATEGORIES, Shape, shapes_picture
+from .folder import temporary_folder
 
 CLASSES = ("ground", *CATEGORIES.values())
 PALETTE = ((120, 120, 120), (209, 73, 91), (47, 158, 68), (31, 111, 178))  # near the shapes' own colours
@@ -58,13 +56,8 @@ def seg_folder(count: int = 8, size: int = 128, seed: int = 0, objects: int = 3)
     Raises:
         ValueError: no picture is asked for, or a picture's settings are wrong.
     """
-    if count < 1:
-        raise ValueError(f"count={count} must be at least 1")
     drawn = [shapes_picture(size, seed + number, objects) for number in range(count)]
-    folder = Path(tempfile.mkdtemp(prefix="mmrepro_seg_shapes_"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    (folder / PICTURES).mkdir()
-    (folder / MASKS).mkdir()
+    folder = temporary_folder("seg_shapes", count, PICTURES, MASKS)
     for number, (picture, shapes) in enumerate(drawn):
         name = f"shapes_{number:04d}.png"
         Image.fromarray(picture).save(folder / PICTURES / name)

@@ -7,14 +7,13 @@ for the real data sets to read back, so that nothing of a pipeline is skipped.
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from .folder import temporary_folder
 
 _SHAPES = 60  # enough to cover the ground
 _SUPERSAMPLING = 2  # drawn twice as large and averaged: edges are as soft as a camera's
@@ -69,10 +68,7 @@ def texture_folder(count: int = 8, size: int = 128, seed: int = 0) -> Path:
     Raises:
         ValueError: no picture is asked for, or the size is not positive.
     """
-    if count < 1:
-        raise ValueError(f"count={count} must be at least 1")
-    folder = Path(tempfile.mkdtemp(prefix="mmrepro_textures_"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = temporary_folder("textures", count)
     for number in range(count):
         Image.fromarray(texture(size, seed + number)).save(folder / f"texture_{number:04d}.png")
     return folder

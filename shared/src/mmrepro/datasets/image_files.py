@@ -29,6 +29,14 @@ def missing_files(paths: Iterable[str]) -> Iterator[str]:
         yield from (path for path in files if os.path.basename(path) not in names)
 
 
+def faults_of_files(paths: Iterable[str]) -> dict[str, str]:
+    """Return which local pictures are missing, empty, no pictures or cut off, and which of these each is."""
+    paths = list(paths)
+    missing = set(missing_files(paths))
+    found = ((path, "missing" if path in missing else fault_of_file(path)) for path in paths)
+    return {path: fault for path, fault in found if fault is not None}
+
+
 def fault_of_file(path: str | Path) -> str | None:
     """Return what is wrong with a picture by its first and last bytes: missing, empty, no picture, cut off.
 

@@ -12,11 +12,13 @@ from typing import Any
 
 from mmengine.fileio import get_text
 
+from mmrepro.engine.errors import UserError
+
 _SHOWN = 3
 _OPTIONAL = ("area", "iscrowd")  # of an annotation
 
 
-class AnnotationError(ValueError):
+class AnnotationError(UserError, ValueError):
     """An annotation file cannot be used; the message names the file, the entries at fault and the fix."""
 
 
@@ -41,9 +43,9 @@ class CocoFile:
 def read_coco(path: str | Path, backend_args: dict | None = None, pictures: bool = True) -> CocoFile:
     """Read and check an annotation file; one without annotations (test-dev) is in order.
 
-    Boxes of negative or no size and boxes beyond the image are in order too: data sets have them, and the official
-    code drops or clips them. So are categories of one name of which annotations use one at most (Roboflow writes the
-    parent of all classes as a category): that one counts, or the last.
+    Boxes of negative or no size and boxes beyond the image are in order too: data sets have them, and loaders drop or
+    clip them. So are categories of one name of which annotations use one at most (Roboflow writes the parent of all
+    classes as a category): that one counts, or the last.
 
     Args:
         path: the file.

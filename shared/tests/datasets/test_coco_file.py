@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from mm_relation_detr.datasets.coco_file import AnnotationError, checked, read_coco
+from mmrepro.datasets.coco_file import AnnotationError, checked, read_coco
+from mmrepro.engine.errors import in_one_line
 
 
 def content(**changes):
@@ -117,3 +118,8 @@ def test_what_is_no_json_is_refused(tmp_path, written, said):
 
 def test_evaluation_needs_no_pictures():
     assert checked(content(images=[dict(id=4)]), "a.json", pictures=False).images == [dict(id=4)]
+
+
+def test_the_entry_points_say_it_in_one_line():
+    with pytest.raises(SystemExit, match=r"^error: a\.json has no list of objects as images"), in_one_line():
+        checked({}, "a.json")
