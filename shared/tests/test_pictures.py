@@ -51,7 +51,7 @@ def test_what_is_no_picture_is_named(given):
     "array", [ARRAY[..., 0], ARRAY.astype(float), ARRAY[:0], np.zeros((4, 5, 4), np.uint8), np.zeros((4, 5, 3), bool)]
 )
 def test_an_array_that_is_no_picture_is_refused(array):
-    with pytest.raises(UserError, match=r"an array must be \(H, W, 3\) in uint8, blue first; this is \("):
+    with pytest.raises(UserError, match=r"an array is \(.*\. Fix: an array must be \(H, W, 3\) in uint8, blue first"):
         listed(array)
 
 
@@ -73,7 +73,7 @@ def test_files_that_are_none_are_named(folder, tmp_path):
 
 def test_only_one_is_explained(folder):
     assert single(folder / "a.jpg") == str(folder / "a.jpg")
-    with pytest.raises(UserError, match=r"these are 3 pictures\. Fix: explain them one by one"):
+    with pytest.raises(UserError, match=r"these are 3 pictures\. Fix: give them one by one"):
         single(folder)
 
 

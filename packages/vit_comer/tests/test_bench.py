@@ -159,3 +159,16 @@ def test_steps_compute_again_what_their_names_say(small, monkeypatch):
         "ours, cti_with_cp=True": (False, True),
         "ours, with_cp=True, cti_with_cp=True": (True, True),
     }
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_batch_norm_on_the_cpu_has_wrong_gradients_of_one_image_of_transposed_tokens(images):
+    """Why a step of the benchmark has two images; where this fails, PyTorch has put it right, and one image will do."""
+    tokens = torch.randn(images, 6 * 6, 4, dtype=torch.float64, requires_grad=True)
+    maps = tokens.transpose(1, 2).view(images, 4, 6, 6)
+    towards = torch.randn(images, 4, 6, 6, dtype=torch.float64)
+    found, right = (
+        torch.autograd.grad(torch.nn.functional.batch_norm(one, None, None, training=True), tokens, towards)[0]
+        for one in (maps, maps.contiguous())
+    )
+    assert torch.allclose(found, right) == (images > 1)

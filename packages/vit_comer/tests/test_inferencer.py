@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -87,6 +88,59 @@ def test_segmentations_are_drawn_with_a_legend_and_written(segmenter, pictures, 
     assert len(list((tmp_path / "arrays" / "vis").iterdir())) == 2
 
 
+def test_neighbours_of_one_size_are_segmented_together(segmenter, monkeypatch):
+    draw = np.random.Generator(np.random.PCG64(0))
+    pictures = [draw.integers(0, 256, (*size, 3), np.uint8) for size in ((64, 64), (64, 64), (96, 64), (64, 64))]
+    alone = segmenter(pictures)["predictions"]
+    counts, forward = [], segmenter.forward
+    monkeypatch.setattr(segmenter, "forward", lambda data: counts.append(len(data["inputs"])) or forward(data))
+    together = segmenter(pictures, batch_size=2)["predictions"]
+    assert counts == [2, 1, 1]
+    for first_one, second_one in zip(alone, together, strict=True):
+        assert first_one.shape == second_one.shape
+        assert (first_one == second_one).mean() > 0.99  # sums of a batch may be rounded otherwise
+
+
+def test_a_batch_is_given_up_before_the_next(segmenter, pictures, monkeypatch):
+    earlier, forward = [], segmenter.forward
+
+    def noted(data):
+        assert not any(one() for one in earlier)
+        found = forward(data)
+        earlier.extend(map(weakref.ref, found))
+        return found
+
+    monkeypatch.setattr(segmenter, "forward", noted)
+    segmenter(pictures)
+    assert len(earlier) == COUNT
+
+
+def test_pictures_before_a_damaged_one_are_written(segmenter, pictures, tmp_path):
+    one, damaged = first(pictures), tmp_path / "damaged.png"
+    content = one.read_bytes()
+    damaged.write_bytes(content[:50] + bytes(200) + content[-30:])
+    with pytest.raises(UserError, match=r"damaged\.png cannot be read"):
+        segmenter([one, damaged], out_dir=tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out" / "preds").iterdir()] == [one.name]
+
+
+def test_label_maps_of_many_classes_keep_their_values(segmenter, tmp_path, monkeypatch):
+    picture = np.zeros((32, 32, 3), np.uint8)
+    labels = np.full((32, 32), 299)
+    monkeypatch.setattr(segmenter, "_labels", lambda *given: iter([labels]))
+    monkeypatch.setattr(segmenter.model.decode_head, "num_classes", 300)
+    segmenter(picture, out_dir=tmp_path)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "preds" / "00000000.png")), labels)
+
+
+def test_progress_is_shown_where_it_is_asked_for(segmenter, pictures, monkeypatch, capsys):
+    segmenter(first(pictures))
+    assert "segmenting" not in capsys.readouterr().out
+    monkeypatch.setattr(segmenter, "show_progress", True)
+    segmenter(first(pictures))
+    assert "segmenting" in capsys.readouterr().out
+
+
 def test_opacity_is_of_the_labels_colours(segmenter):
     black = np.zeros((32, 32, 3), np.uint8)
     (plain,), (full,) = (segmenter(black, return_vis=True, opacity=one)["visualization"] for one in (0, 1))
@@ -146,6 +200,17 @@ def test_what_the_interactions_do_is_drawn(segmenter, detector, pictures, tmp_pa
         segmenter.explain(pictures, tmp_path)
     with pytest.raises(IndexError, match=r"is not in the image"):
         segmenter.explain(first(pictures), tmp_path, place=(1000, 0))
+
+
+def test_a_picture_wider_than_beits_tables_is_explained_smaller(tmp_path, monkeypatch):
+    for name in ("draw_feature_maps", "draw_interactions", "draw_samples"):  # slow
+        monkeypatch.setattr(f"mm_vit_comer.inferencer.{name}", lambda *given: given[-1])
+    config = small(SEGMENTATION)
+    beit = dict(trunk="beit", pretrain_size=None, img_size=64, window_attn=[True, False] * 2, window_size=2)
+    config.model.backbone.update(beit)
+    segmenter = ViTCoMerSegInferencer(config, weights_of(config, tmp_path / "beit.pth"), device="cpu")
+    for size, seen in (((64, 160), (25, 64)), ((64, 64), (64, 64))):
+        assert segmenter.explain(np.zeros((*size, 3), np.uint8), tmp_path)[0].size == seen
 
 
 def test_class_names_come_from_the_caller_the_file_or_the_data(segmenter, weights, tmp_path):

@@ -154,9 +154,10 @@ def test_files_of_one_name_and_two_addresses_are_two(host):
 def test_the_checksum_in_a_name_is_checked(host):
     content = stored(public("deit"))
     digest = hashlib.sha256(content).hexdigest()[:8]
-    good, bad = f"https://host/vit-{digest}.pth", "https://host/vit-0123abcd.pth"
-    host |= {good: content, bad: content}
-    backbone(init_cfg=dict(type="PretrainedViT", checkpoint=good)).init_weights()
+    good, bad, dated = (f"https://host/vit-{end}.pth" for end in (digest, "0123abcd", "20240115"))
+    host |= {good: content, bad: content, dated: content}
+    for url in (good, dated):
+        backbone(init_cfg=dict(type="PretrainedViT", checkpoint=url)).init_weights()
     with pytest.raises(UnreadableCheckpointError, match=f"begins with {digest}, not 0123abcd as its name says"):
         backbone(init_cfg=dict(type="PretrainedViT", checkpoint=bad)).init_weights()
 

@@ -60,6 +60,22 @@ def test_annotated_objects_and_those_with_a_fair_score_are_compared(tmp_path, mo
         np.testing.assert_allclose(box, edges, atol=1.5)
 
 
+def test_annotations_are_drawn_as_the_data_set_loads_them(tmp_path, monkeypatch):
+    for kind in ("val", "valannot"):
+        (tmp_path / kind).mkdir()
+    Image.new("RGB", (4, 3)).save(tmp_path / "val/a.png")
+    Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(tmp_path / "valannot/a.png")
+    data = config(CAMVID).val_dataloader.dataset
+    init_default_scope("mmseg")
+    test = DATASETS.build(dict(data, data_root=str(tmp_path), metainfo=dict(classes=("car", "road"))))
+    inferencer = Mock(return_value={"predictions": [np.zeros((3, 4), int)]})
+    inferencer.model.dataset_meta = test.metainfo
+    drawn = []
+    monkeypatch.setattr(quickstart, "draw_labels", lambda *given: drawn.append(given[1]))
+    quickstart._compare_labels(inferencer, test, 0, tmp_path / "drawn.png")
+    assert drawn[0].tolist() == [[255] * 3 + [1], [255] * 4, [0] + [255] * 3]
+
+
 @pytest.mark.parametrize("name", [quickstart.CONFIG, DETECTION])
 def test_it_is_tested_beside_the_baseline_on_pictures_of_its_own(name):
     settings = config(name)

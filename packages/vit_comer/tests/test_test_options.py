@@ -22,7 +22,18 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs/vit_comer"
 UPERNET = "vit-comer-t_deit_upernet_8xb2-amp-160k_ade20k-512x512"
 MASK2FORMER = "vit-comer-l_beitv2_mask2former_8xb2-80k_ade20k-896x896"
 MASK_RCNN = "mask-rcnn_vit-comer-s_dinov2_fpn_8xb2-amp-1x_coco"
-SEGMENTORS = [path.stem for path in sorted(CONFIGS.glob("*.py")) if "tta_pipeline" in load_config(path)]
+LOADED = {path.stem: load_config(path) for path in sorted(CONFIGS.glob("*.py"))}
+# Longest and shortest side of a picture at ratio 1, and of what its sides are then multiples.
+VIEWS = {
+    UPERNET: (2048, 512, 32),
+    UPERNET.replace("comer-t", "comer-s"): (2048, 512, 32),
+    UPERNET.replace("comer-t", "comer-b"): (2048, 512, 32),
+    MASK2FORMER: (3584, 896, 32),
+    MASK2FORMER.replace("ade20k", "coco-stuff164k"): (3584, 896, 32),
+    "upernet_vit-comer_own-folders": (2048, 512, 1),
+    "vit-comer_c64_upernet_1xb4-300_camvid-160x160": (320, 240, 1),
+    "vit-comer_c64_upernet_1xb4-400_shapes": (128, 128, 1),
+}
 PICTURES = 2
 NUMBER = itertools.count()
 
@@ -53,16 +64,17 @@ def measured(name: str, folder: Path, *options: str) -> dict:
 
 def test_every_segmentor_has_views_and_no_detector():
     """mmdet's model of test-time augmentation merges boxes and refuses masks."""
-    wanted = {path.stem for word in ("upernet", "mask2former") for path in CONFIGS.glob(f"*{word}*.py")}
-    assert set(SEGMENTORS) == wanted
-    assert all(load_config(CONFIGS / f"{name}.py").tta_model.type == "SegTTAModel" for name in SEGMENTORS)
+    segmentors = {name for name, config in LOADED.items() if config.default_scope == "mmseg"}
+    assert set(VIEWS) == segmentors
+    for key in ("tta_pipeline", "tta_model"):
+        assert {name for name, config in LOADED.items() if key in config} == segmentors
+    assert {LOADED[name].tta_model.type for name in segmentors} == {"SegTTAModel"}
 
 
-@pytest.mark.parametrize(("name", "short_side"), [(UPERNET, 512), (MASK2FORMER, 896)])
-def test_views_are_the_official_scales_and_their_mirror_images(name, short_side, tmp_path):
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_are_the_official_scales_and_their_mirror_images(name, tmp_path):
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "a.png")
     Image.fromarray(np.arange(40 * 60, dtype=np.uint8).reshape(40, 60) % 3).save(tmp_path / "labels.png")
-    config = load_config(CONFIGS / f"{name}.py")
     info = dict(
         img_path=str(tmp_path / "a.png"),
         seg_map_path=str(tmp_path / "labels.png"),
@@ -71,10 +83,13 @@ def test_views_are_the_official_scales_and_their_mirror_images(name, short_side,
         label_map=None,
     )
     with DefaultScope.overwrite_default_scope("mmseg"):
-        views = Compose(config.tta_pipeline)(info)
-    short_sides = [int(short_side * ratio) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)]
+        views = Compose(LOADED[name].tta_pipeline)(info)
+    longest, shortest, multiple = VIEWS[name]
+    factors = [min(longest / 60, shortest / 40) * ratio for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)]
     assert [tuple(view.shape[1:]) for view in views["inputs"]] == [
-        (side, -(-int(side * 1.5 + 0.5) // 32) * 32) for side in short_sides for _ in range(2)
+        tuple(-(-int(side * factor + 0.5) // multiple) * multiple for side in (40, 60))
+        for factor in factors
+        for _ in range(2)
     ]
     assert [bool(one.flip) for one in views["data_samples"]] == [False, True] * 6
     labels = [one.gt_sem_seg.data for one in views["data_samples"]]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mm_vit_comer.models.vit_comer import ViTCoMer
 from mmrepro.ops.windows import relative_position_index
@@ -179,6 +180,45 @@ def test_checkpointing_everything_changes_neither_outputs_nor_gradients_nor_stat
         sum(one.square().sum() for one in maps).backward()
         results.append([*maps, *(one.grad for one in network.parameters()), *network.buffers()])
     assert all(torch.equal(first, second) for first, second in zip(*results, strict=True))
+
+
+class WrittenBatchNorm(nn.Module):
+    """Batch norm in training as its formula, by operations whose gradients do not depend on strides."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(self, maps):
+        variance, mean = torch.var_mean(maps, (0, 2, 3), correction=0, keepdim=True)
+        return (maps - mean) / (variance + self.eps).sqrt() * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+def write_batch_norms(network):
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, _BatchNorm):
+                module.add_module(name, WrittenBatchNorm(child))
+    return network
+
+
+@pytest.mark.parametrize("size", [(64, 96), (32, 64)])
+@pytest.mark.parametrize("variant", ["det", "seg", "co-detr"])
+def test_one_image_gets_the_gradients_of_batch_norms_formula(variant, size):
+    """PyTorch's own are wrong for some strides of a single map (tests/test_bench.py)."""
+    beit = {"pretrain_size": None, "window_size": 3} if variant == "co-detr" else {}
+    ours, written = (show(tiny(variant=variant, **beit)).double().train() for _ in range(2))
+    write_batch_norms(written)
+    image = torch.randn(1, 3, *size, dtype=torch.float64)
+    for network in (ours, written):
+        torch.manual_seed(1)
+        # Gradients channels first: those that a head's convolutions may hand back.
+        maps = network(image)
+        torch.autograd.backward(maps, [torch.randn(one.shape, dtype=one.dtype) for one in maps])
+    expected = {name: parameter.grad for name, parameter in written.named_parameters()}
+    for name, parameter in ours.named_parameters():
+        close = torch.allclose(parameter.grad, expected[name], rtol=1e-7, atol=1e-9)
+        assert close, name
 
 
 def test_a_batch_of_one_trains_with_batch_norm_and_with_group_norm():

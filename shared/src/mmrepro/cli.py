@@ -251,7 +251,7 @@ def doctor() -> None:
 @click.option("--work-dir", type=PATH, help="Where everything goes; default: work_dirs/quickstart/<paper>[/<config>].")
 @click.option("--seed", type=int, default=2023, show_default=True)
 def quickstart(paper: str, config: str | None, work_dir: Path | None, seed: int) -> None:
-    """Train a small model of a paper in a few minutes, without a data set, and show result, plots and report.
+    """Train a small model of a paper in a few minutes, the first without a data set, and show result, plots and report.
 
     Exit code 1 if the model does not beat the baseline.
     """

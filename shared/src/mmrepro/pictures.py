@@ -45,7 +45,7 @@ def single(picture: Picture) -> str | np.ndarray:
     """
     found = listed(picture)
     if len(found) != 1:
-        raise UserError(f"these are {len(found)} pictures. Fix: explain them one by one")
+        raise UserError(f"these are {len(found)} pictures. Fix: give them one by one")
     return found[0]
 
 
@@ -138,7 +138,7 @@ def _check(picture: str | np.ndarray) -> None:
     if isinstance(picture, np.ndarray):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
             raise UserError(
-                f"an array must be (H, W, 3) in uint8, blue first; this is {picture.shape} in {picture.dtype}"
+                f"an array is {picture.shape} in {picture.dtype}. Fix: an array must be (H, W, 3) in uint8, blue first"
             )
         return
     if "://" in picture:

@@ -435,3 +435,19 @@ def test_any_number_of_pictures_counts_where_none_is_published(declare, tmp_path
     assert "holds 0 pictures, expected at least one" in registry.status("toy").files[0].detail
     put(tmp_path / "data/Toys/a.webp")
     assert registry.status("toy").state == "unverified"
+
+
+def test_files_of_one_name_are_told_apart_by_their_paths(declare, tmp_path):
+    files = [{"path": f"Toys/{kind}/train", "pictures": 1} for kind in ("images", "annotations")]
+    declare(files=[*files, {"path": "Toys/HR", "pictures": 1}], folders=[])
+    for path in ("Toys/images/train", "Toys/annotations/train", "Toys/HR"):
+        put(tmp_path / "data" / path / "a.png")
+    paths = {key: Path("data/Toys", key.removeprefix("Toys/")) for key in registry.locate("toy")}
+    assert list(paths) == ["Toys/images/train", "Toys/annotations/train", "HR"]
+    assert registry.locate("toy") == paths
+
+
+def test_folders_cannot_hold_two_files_of_one_name(declare):
+    declare(files=[{"path": f"Toys/{kind}/train", "pictures": 1} for kind in ("images", "annotations")])
+    with pytest.raises(ValueError, match=r"'toy' has files of one name(.|\n)*Fix: leave out folders"):
+        registry.get("toy")

@@ -1,6 +1,7 @@
 # Mask2Former with ViT-CoMer-L from BEiTv2-L, 80,000 steps on ADE20K (arXiv 2403.07392, table 7).
-# Expected: 61.7 mIoU on the validation pictures at one scale, 62.1 at several. No config was published: everything is
-# that of COCO-Stuff but the data. The reported 604M parameters are fewer than this network's.
+# Expected: 61.7 mIoU on the validation pictures at one scale, 62.1 at several, which were not
+# published. No config was either: everything is that of COCO-Stuff but the data. The reported 604M parameters are fewer
+# than this network's.
 # Cost: 8 GPUs, 2 images each, as on COCO-Stuff; time not stated.
 #
 #   mim train mmrepro-vit-comer vit-comer-l_beitv2_mask2former_8xb2-80k_ade20k-896x896.py \

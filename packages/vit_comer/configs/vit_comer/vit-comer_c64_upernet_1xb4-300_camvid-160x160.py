@@ -1,5 +1,5 @@
 # CamVid: a small ViT-CoMer (4 blocks, 64 channels) with UPerNet on real road scenes, 11 classes, from random weights.
-# Not a row of the paper: it shows in minutes that training on real pictures works. Cost: some ten minutes on one CPU
+# Not a row of the paper: it shows in minutes that training on real pictures works. Cost: minutes on one CPU
 # core. Expected: the loss falls and mIoU rises above that of the most common class at each place. Below the data root:
 # camvid/train, camvid/trainannot, camvid/val, camvid/valannot.
 #

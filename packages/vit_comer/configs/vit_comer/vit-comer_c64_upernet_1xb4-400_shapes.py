@@ -1,5 +1,5 @@
 # The quickstart: a small ViT-CoMer (4 blocks, 64 channels) with UPerNet on generated pictures of discs, squares
-# and triangles, from random weights. Not a row of the paper. Cost: a few minutes on two CPU cores. Expected: mIoU far
+# and triangles, from random weights. Not a row of the paper. Cost: minutes on two CPU cores. Expected: mIoU far
 # above that of the most common class at each place.
 #
 #   mmrepro quickstart vit_comer

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mm_vit_comer.models.image_padding import cut, padded
+from mm_vit_comer.models.beit import BeitAttention, BeitWindowAttention
+from mm_vit_comer.models.image_padding import DIVISOR, cut, padded
 from mm_vit_comer.models.token_levels import to_map, token_levels
-from mm_vit_comer.models.vit_comer import STRIDES, ViTCoMer
+from mm_vit_comer.models.vit_comer import PATCH_SIZE, STRIDES, ViTCoMer
 
 Stage = Literal["to_v", "to_c"]
 LEVEL_STRIDES = STRIDES[1:]  # of the convolutional tokens
@@ -95,6 +96,28 @@ class FeatureTrace:
         whole = torch.tensor([columns * 16.0, rows * 16.0])
         points = ((reference + moves) * whole).transpose(0, 1).flatten(1, 2)  # (L, h*P, 2)
         return Samples(tuple((reference * whole).tolist()), points.numpy(), weights.transpose(0, 1).flatten(1).numpy())
+
+
+def shrunk(backbone: nn.Module, image: Tensor) -> Tensor:
+    """Return an image as a backbone can take it in one piece: as it is, or smaller with the same shape.
+
+    BEiT's blocks without windows have biases for the offsets in maps up to the size of their tables.
+
+    Args:
+        backbone: of any kind.
+        image: (1, 3, h, w).
+    """
+    tables = [
+        one.table_size
+        for one in backbone.modules()
+        if isinstance(one, BeitAttention) and not isinstance(one, BeitWindowAttention)
+    ]
+    longest = max(image.shape[-2:])
+    most = min(tables) * PATCH_SIZE // DIVISOR * DIVISOR if tables else longest  # sides are filled up to the divisor
+    if longest <= most:
+        return image
+    size = [max(1, side * most // longest) for side in image.shape[-2:]]
+    return nn.functional.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 @torch.no_grad()

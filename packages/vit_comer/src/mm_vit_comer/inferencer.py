@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, INFERENCERS, init_default_scope
 from mmseg.apis import MMSegInferencer
-from mmseg.structures import SegDataSample
 from PIL import Image
+from rich.progress import track
 from torch import nn
 
 from mm_vit_comer.checkpoint import from_official, is_official, require_same_model
-from mm_vit_comer.feature_maps import FeatureTrace, Stage, trace_features
+from mm_vit_comer.feature_maps import FeatureTrace, Stage, shrunk, trace_features
 from mm_vit_comer.visualization import (
     draw_feature_maps,
     draw_interactions,
@@ -50,7 +50,7 @@ class _Explains:
         """Draw what the backbone makes of one picture, with and without its interactions.
 
         The picture goes through the test pipeline, and through the backbone in one piece where segmentation would take
-        it in windows.
+        it in windows. It is made smaller where BEiT's tables of relative positions are not for its size.
 
         Args:
             picture: a file, or an array (H, W, 3) in uint8, blue first.
@@ -73,7 +73,7 @@ class _Explains:
         batch = self.collate_fn([self.pipeline(source)])
         images = self.model.data_preprocessor(batch, training=False)["inputs"]
         try:
-            trace = trace_features(self.model.backbone, images)
+            trace = trace_features(self.model.backbone, shrunk(self.model.backbone, images))
         except TypeError as error:
             raise UserError(f"{error}. Fix: a config with a ViTCoMer backbone") from error
         stem = stem_of(source, 0)
@@ -233,7 +233,7 @@ class ViTCoMerSegInferencer(_Explains, MMSegInferencer):
 
         Args:
             inputs: a file, a folder, a URL, an array ``(H, W, 3)`` in uint8, blue first, or a list of these.
-            batch_size: how many pictures of one size go through the network at once.
+            batch_size: how many neighbours go through the network at once; those of another size wait for the next.
             out_dir: folder of the drawings, in ``vis``, and of label maps, in ``preds``, all PNG; empty for neither.
             return_vis: return the drawings, RGB.
             opacity: of the labels' colours in them.
@@ -251,21 +251,40 @@ class ViTCoMerSegInferencer(_Explains, MMSegInferencer):
         sources = listed(inputs)
         if out_dir:
             require_distinct(sources)
-        samples: list[SegDataSample] = []
-        for data in self.preprocess(sources, batch_size=batch_size):
-            samples += self.forward(data)
         predictions, drawings = [], []
-        for number, (source, sample) in enumerate(zip(sources, samples, strict=True)):
-            labels = sample.pred_sem_seg.data[0].cpu().numpy()
+        for number, labels in enumerate(self._labels(sources, batch_size)):
             predictions.append(labels)
             if out_dir or return_vis:
-                drawing = self._drawing(pixels(source)[..., ::-1], labels, opacity)
+                drawing = self._drawing(pixels(sources[number])[..., ::-1], labels, opacity)
                 drawings += [drawing] if return_vis else []
                 if out_dir:
-                    name = stem_of(source, number)
+                    name = stem_of(sources[number], number)
                     _write_png(drawing, Path(out_dir) / VIS / f"{name}.png")
-                    _write_png(labels.astype(np.uint8), Path(out_dir) / PREDS / f"{name}.png")
+                    _write_png(self._as_stored(labels), Path(out_dir) / PREDS / f"{name}.png")
         return {"predictions": predictions, "visualization": drawings}
+
+    def _labels(self, sources: Sequence[str | np.ndarray], batch_size: int) -> Iterator[np.ndarray]:
+        """Yield the labels of each picture; nothing else of a batch is kept, since its logits have a map per class."""
+        for batch in self._batches(sources, batch_size):
+            yield from [sample.pred_sem_seg.data[0].cpu().numpy() for sample in self.forward(self.collate_fn(batch))]
+
+    def _batches(self, sources: Sequence[str | np.ndarray], batch_size: int) -> Iterator[list[dict]]:
+        """Yield pictures through the pipeline: neighbours, of one size, since mmsegmentation pads none in a test."""
+        batch: list[dict] = []
+        for source in track(sources, "segmenting") if self.show_progress else sources:
+            data = self.pipeline(source)
+            if batch and batch[0]["inputs"].shape != data["inputs"].shape:
+                yield batch
+                batch = []
+            batch.append(data)
+            if len(batch) == batch_size:  # before the next picture is read, which may be damaged
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _as_stored(self, labels: np.ndarray) -> np.ndarray:
+        return labels.astype(np.uint8 if self._outputs(self.model) <= 256 else np.uint16)
 
     def _drawing(self, rgb: np.ndarray, labels: np.ndarray, opacity: float) -> np.ndarray:
         classes, palette = (self.model.dataset_meta[name] for name in ("classes", "palette"))

@@ -228,12 +228,13 @@ def _fetched(url: str) -> Mapping[str, Any]:
     """Return the content of a file behind a URL, fetched once.
 
     mmengine and torch keep a file under the last part of its URL, and many of Hugging Face's end alike: here each URL
-    has a folder of its own. Where the name ends with the beginning of its SHA-256, as DeiT's do, that is checked.
+    has a folder of its own. Where the name ends with the beginning of its SHA-256, as DeiT's do, that is checked;
+    digits alone may be a date.
     """
     folder = Path(torch.hub.get_dir()) / "checkpoints" / hashlib.sha256(url.encode()).hexdigest()[:16]
     loaded = load_from_http(url, "cpu", str(folder))
     file = folder / Path(urlparse(url).path).name
-    if stated := re.search(r"-([0-9a-f]{8,})\.\w+$", file.name):
+    if stated := re.search(r"-(?=\d*[a-f])([0-9a-f]{8,})\.\w+$", file.name):
         found = hashlib.sha256(file.read_bytes()).hexdigest()
         if not found.startswith(stated[1]):
             raise UnreadableCheckpointError(

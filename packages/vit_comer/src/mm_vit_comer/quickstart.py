@@ -9,7 +9,6 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, init_default_scope
-from PIL import Image
 from pycocotools import mask as run_lengths
 
 from mm_vit_comer.comparison import Objects, draw_labels, draw_objects
@@ -77,8 +76,7 @@ def draw(config: str | Path, checkpoint: str | Path, out_dir: str | Path) -> lis
 def _compare_labels(inferencer: ViTCoMerSegInferencer, test: BaseDataset, number: int, path: Path) -> Path:
     info, meta = test.get_data_info(number), inferencer.model.dataset_meta
     (labels,) = inferencer(info["img_path"])["predictions"]
-    with Image.open(info["seg_map_path"]) as file:
-        truth = np.asarray(file)
+    truth = test[number]["data_samples"].gt_sem_seg.data[0].numpy()  # with the data set's label map
     picture = mmcv.imread(info["img_path"])[..., ::-1]
     return draw_labels(picture, truth, labels, meta["classes"], meta["palette"], path)
 

@@ -88,6 +88,10 @@ class DataSet:
     citation: str
     instructions: str = ""
 
+    def key(self, file: DataFile) -> str:
+        """Return what one of the files is called among them: its name, or its whole path where another has that too."""
+        return file.path if sum(other.name == file.name for other in self.files) > 1 else file.name
+
 
 @dataclass(frozen=True)
 class FileStatus:
@@ -151,22 +155,22 @@ def status(name: str, data_root: str | Path | None = None) -> DataStatus:
 
 
 def locate(name: str, data_root: str | Path | None = None) -> dict[str, Path]:
-    """Return the path of each file of a data set by the file's name; a path may end in ``.gz``.
+    """Return the path of each file of a data set by its :meth:`DataSet.key`; a path may end in ``.gz``.
 
     Raises:
         DataNotFoundError: a file is in none of the places; they are listed, with the command that downloads it.
         DataCorruptError: a file is there, but its content is not the published one.
         LookupError: no data set has this name.
     """
-    found = {}
+    found, data = {}, get(name)
     for item in status(name, data_root).files:
-        how = _how_to_get(get(name), item.file)
+        how = _how_to_get(data, item.file)
         if item.state == "wrong":
             first = "remove it, then:" if item.file.pictures is None else "complete or replace it:"
             raise DataCorruptError(f"{item.detail} Fix: {first} {how}")
         if item.state == "missing":
             raise DataNotFoundError(f"{item.detail} Fix: {how}")
-        found[item.file.name] = item.path
+        found[data.key(item.file)] = item.path
     return found
 
 
@@ -411,7 +415,7 @@ def _read_catalog(path: Path) -> Iterator[DataSet]:
     import yaml
 
     for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-        yield DataSet(
+        data = DataSet(
             name=name,
             title=entry["title"],
             files=tuple(_read_file(path, name, item) for item in entry["files"]),
@@ -421,6 +425,12 @@ def _read_catalog(path: Path) -> Iterator[DataSet]:
             citation=entry["citation"],
             instructions=entry.get("instructions", ""),
         )
+        if data.folders and any(data.key(file) != file.name for file in data.files):
+            raise ValueError(
+                f"{path}: {name!r} has files of one name, and in its folders each would count as the other. "
+                "Fix: leave out folders"
+            )
+        yield data
 
 
 def _read_file(catalog: Path, data: str, item: dict) -> DataFile:

@@ -45,7 +45,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
 test_evaluator = val_evaluator
-# Several scales and flipped (`--tta`), as the official code's --aug-test.
+# Several scales and flipped (`--tta`), as the official code's --aug-test for UPerNet.
 tta_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(

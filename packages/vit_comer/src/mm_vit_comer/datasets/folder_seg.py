@@ -12,8 +12,8 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mm_vit_comer.datasets.label_rules import LabelError
+from mmrepro.datasets.registry import PICTURE_SUFFIXES
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _SHOWN = 5
 
 
@@ -43,7 +43,7 @@ class FolderSegDataset(BaseSegDataset):
                 "the classes have no names. Fix: metainfo=dict(classes=('first', 'second', ...)) in the order of the "
                 "label maps' values"
             )
-        pictures, masks = self._files("img_path", SUFFIXES), None
+        pictures, masks = self._files("img_path", PICTURE_SUFFIXES), None
         if self.data_prefix.get("seg_map_path"):
             masks = self._files("seg_map_path", (self.seg_map_suffix,))
             self._require_masks(pictures, masks)
@@ -92,7 +92,7 @@ class FolderSegDataset(BaseSegDataset):
         for line in list_from_file(self.ann_file, backend_args=self.backend_args):
             if name := line.strip():
                 path = PurePosixPath(name)
-                wanted.append(str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else name)
+                wanted.append(str(path.with_suffix("")) if path.suffix.lower() in PICTURE_SUFFIXES else name)
         unknown = [name for name in wanted if name not in pictures]
         if unknown or not wanted:
             what = f"names {unknown[0]}, which is no picture of" if unknown else "names no picture of"

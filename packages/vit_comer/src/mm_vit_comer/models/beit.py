@@ -86,7 +86,7 @@ def relative_bias(table: Tensor, height: int, width: int) -> Tensor:
     """Return the bias between every two tokens of a map, for a table of biases by their offset.
 
     The official code gathers rows by an index of s**4 entries, 79 MB for windows of 56. A row of tokens sees a shifted
-    part of the table, so slices do, three times as fast.
+    part of the table, so slices do.
 
     Args:
         table: ``((2s - 1)**2, h)``; row ``(dy + s - 1) * (2s - 1) + dx + s - 1`` is for a query dy rows below and dx

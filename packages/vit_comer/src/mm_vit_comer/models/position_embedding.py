@@ -9,8 +9,7 @@ from torch import Tensor
 class PositionEmbedding:
     """Resize a table of positions to maps of other sizes.
 
-    As in the official code in every forward: it is at most 0.3 % of one on a CPU, less than what keeping results and
-    knowing when the table changed would be worth.
+    As in the official code in every forward: whoever kept results would have to know when the table changed.
 
     Args:
         pretrain_size: side in pixels of the images that the table was made for.

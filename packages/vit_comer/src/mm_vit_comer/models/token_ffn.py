@@ -18,12 +18,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mm_vit_comer.models.token_levels import TokenLevels, join, to_tokens
 from mmrepro.ops.pointwise import PointwiseLinear, linear
 
-# Most hidden channels of the MRFP that inference on the CPU takes at a time. With 1152 of them, ViT-CoMer-T's, it takes
-# 138 ms so at 512x512, 166 with 96 at a time and 202 with all.
+# Most hidden channels of the MRFP that inference on the CPU takes at a time: of 96, 288 and all 1152, the fastest for
+# ViT-CoMer-T at 512x512, timed on one machine.
 CHANNELS = 288
-# Widths between that are taken so, divided by C: each part reads and adds C channels for its own. At 512x512 on one
-# thread, in parts and whole: 6 C of 192 107 and 143 ms, 3 C of 768 253 and 316, 2 C of 384 99 and 96, 1 C of 768
-# (ViT-CoMer-B) 108 and 85.
+# Widths between that are taken so, divided by C, are above this: each part reads and adds C channels for its own. Timed
+# in parts and whole at 512x512 on one thread of the same machine, parts are faster at 6 and 3 C, as fast at 2 C and
+# slower at 1 C, ViT-CoMer-B's.
 FACTOR = 2
 
 # What SyncBatchNorm does in evaluation is plain batch norm; mmengine's replacement of it inherits the plain one.

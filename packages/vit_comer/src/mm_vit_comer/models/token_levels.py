@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-KEPT_SIZES = 64  # tables of geometry that stay in memory, about 10 N bytes each
+KEPT_SIZES = 64  # tables of geometry that stay in memory, each of 8 bytes for each token of its three levels
 _kept: dict[tuple, TokenLevels] = {}
 
 
