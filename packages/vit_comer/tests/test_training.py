@@ -35,7 +35,7 @@ from mmrepro.testing.resume import assert_resume_bit_equal, differences, final_s
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 try:
-    from two_ranks import all_gradients, first_step, gradients
+    from two_processes import all_gradients, first_step, gradients
 finally:
     sys.path.remove(str(HERE))
 
@@ -367,7 +367,7 @@ def test_two_processes_average_to_the_gradients_of_one(tmp_path):
     for name in NETWORKS:
         alike(name, tmp_path).dump(tmp_path / f"{name}.py")
     port = free_port()
-    child = start([sys.executable, str(HERE / "two_ranks.py"), str(tmp_path), str(port)])
+    child = start([sys.executable, str(HERE / "two_processes.py"), str(tmp_path), str(port)])
     try:
         expected = {name: gradients(Config.fromfile(tmp_path / f"{name}.py")) for name in NETWORKS}
         found = all_gradients(tmp_path, 0, port)
@@ -480,7 +480,7 @@ def test_the_learning_rate_is_scaled_for_all_groups(tmp_path, name):
 
 
 @HOOKS.register_module()
-class RatesHook(Hook):
+class GroupRatesHook(Hook):
     """Keeps the rates of all groups, divided by those of the recipe's beginning, that the steps use."""
 
     def __init__(self):
@@ -495,10 +495,10 @@ class RatesHook(Hook):
 def test_a_training_begins_with_the_official_rates(tmp_path, name, case, base):
     """Of all groups, in the runner; all of the schedule is in the stored case, without it."""
     config = short(small(name, tmp_path, train_dataloader__batch_size=2), 3)
-    config.custom_hooks = [dict(type="RatesHook")]
+    config.custom_hooks = [dict(type="GroupRatesHook")]
     runner = Runner.from_cfg(config)
     runner.train()
-    (kept,) = (hook.rates for hook in runner.hooks if isinstance(hook, RatesHook))
+    (kept,) = (hook.rates for hook in runner.hooks if isinstance(hook, GroupRatesHook))
     with np.load(HERE / "parity" / "lr_schedules.npz") as stored:
         steps = stored[f"input:{case}_iters"]
         wanted = stored[f"expected:{case}_1x_lr" if case == "det" else f"expected:{case}_lr"]
