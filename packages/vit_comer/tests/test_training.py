@@ -41,6 +41,7 @@ finally:
 
 MASK_RCNN = "mask-rcnn_vit-comer-s_dinov2_fpn_8xb2-amp-1x_coco"
 BASELINE = "mask-rcnn_vit-s_deit_fpn_8xb2-amp-3x_coco"
+CANCELLED = "backbone.up1.0.bias"  # of the baseline
 CO_DETR = "co-dino-5scale_vit-comer-l_sfp_16xb1-16e_coco"
 UPERNET = "vit-comer-s_deit_upernet_8xb2-amp-160k_ade20k-512x512"
 MASK2FORMER = "vit-comer-l_beitv2_mask2former_8xb2-80k_coco-stuff164k-896x896"
@@ -378,6 +379,10 @@ def test_two_processes_average_to_the_gradients_of_one(tmp_path):
     for name, one in expected.items():
         assert one.keys() == found[name].keys(), name
         errors = gradient_errors(one, found[name], floor=1e-4)
+        if name == BASELINE:  # its group norm has a channel for each group here, which takes the bias away again
+            largest = max(gradient.abs().max() for gradient in one.values())
+            assert one[CANCELLED].abs().max() < 1e-4 * largest
+            del errors[CANCELLED]
         assert {key: error for key, error in errors.items() if not error <= 1e-5} == {}, name
 
 
