@@ -162,6 +162,8 @@ def test_settings_that_no_shape_shows_must_agree(runner, tmp_path):
     with pytest.raises(CheckpointMismatchError, match="time_features: False in the file, True here"):
         runner(hook, load_from=str(tmp_path / "plain.pth")).train()
     runner(hook, time_features=False, load_from=str(tmp_path / "plain.pth")).train()
+    torch.save({"state_dict": state, "meta": {"dataset_meta": None}}, tmp_path / "silent.pth")
+    runner(hook, load_from=str(tmp_path / "silent.pth")).train()
 
 
 def test_mmengines_own_checkpoint_resumes(runner, tmp_path):

@@ -33,11 +33,11 @@ from mm_relation_detr import optimizers, warm_up  # noqa: F401  register
 from mm_relation_detr.checkpoint import official_names, target
 from mm_relation_detr.datasets import detr_augmentation  # noqa: F401  registers
 from mm_relation_detr.datasets.aspect_ratio import aspect_group
-from mm_relation_detr.datasets.relation_coco import RelationCocoDataset, kept_boxes
 from mm_relation_detr.datasets.torch_resize import resized_size
 from mm_relation_detr.evaluation.macroscopic_correlation import correlations
-from mm_relation_detr.evaluation.relation_coco_metric import RelationCocoMetric
 from mm_relation_detr.models import decoder, encoder, raw_swin, relation_detr, relation_head  # noqa: F401  register
+from mmrepro.detection.detr_coco import DetrCocoDataset, kept_boxes
+from mmrepro.detection.detr_coco_metric import DetrCocoMetric
 from mmrepro.testing import load_config, load_keys
 
 HERE = Path(__file__).resolve().parent
@@ -69,7 +69,7 @@ def coco_dataset(manifest: dict, state: dict, inputs: dict) -> dict:
         for image in content["images"]:
             Image.new("RGB", (image["width"], image["height"])).save(root / image["file_name"])
         training, testing = (
-            RelationCocoDataset(str(file), data_prefix=dict(img=folder), test_mode=test) for test in (False, True)
+            DetrCocoDataset(str(file), data_prefix=dict(img=folder), test_mode=test) for test in (False, True)
         )
         entries = [testing.get_data_info(index) for index in range(len(testing))]
         kept = [training.get_data_info(index)["img_id"] for index in range(len(training))]
@@ -101,7 +101,7 @@ def coco_eval(manifest: dict, state: dict, inputs: dict[str, np.ndarray]) -> dic
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "annotations.json"
         file.write_text(json.dumps(content), encoding="utf-8")
-        metric = RelationCocoMetric(str(file))
+        metric = DetrCocoMetric(str(file))
         for image in content["images"]:
             given = {name: torch.from_numpy(inputs[f"{name}_{image['id']}"]) for name in ("boxes", "scores", "labels")}
             sample = DetDataSample(metainfo=dict(img_id=image["id"], ori_shape=(image["height"], image["width"])))

@@ -10,8 +10,9 @@ import mm_relation_detr  # noqa: F401  serves mmcv's operators to mmdet
 from mm_relation_detr.backbone_keys import convnext_rules, focalnet_rules, resnet_rules, swin_rules
 from mm_relation_detr.models.focalnet import FocalNet
 from mm_relation_detr.models.raw_convnext import RelationConvNeXt
-from mm_relation_detr.models.raw_swin import RelationSwin, ShiftMasks
+from mm_relation_detr.models.raw_swin import RelationSwin
 from mmrepro.checkpoint import KeyRules, Rename
+from mmrepro.ops.windows import ShiftMasks
 from mmrepro.testing import load_case
 from mmrepro.testing.cases import Case, compare, cut, draw_weight
 
@@ -117,14 +118,6 @@ def test_an_axis_of_one_window_is_shifted_by_nobody():
     order = torch.randperm(49)
     with torch.inference_mode():
         torch.testing.assert_close(attention(tokens, (7, 7))[:, order], attention(tokens[:, order], (7, 7)))
-
-
-def test_masks_separate_what_the_shift_brought_together():
-    mask = ShiftMasks(2)((4, 4), (1, 0), torch.zeros(1))
-    assert mask.shape == (4, 4, 4)
-    assert not mask[:2].any()  # the upper windows hold neighbours
-    rows = torch.tensor([0, 0, 1, 1])  # of a lower window: row 3 and row 0, which was rolled there
-    assert torch.equal(mask[2] == -100, rows[:, None] != rows)
 
 
 def test_a_mask_is_built_once_per_stage_and_size(monkeypatch):

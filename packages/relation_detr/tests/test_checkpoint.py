@@ -20,9 +20,9 @@ from mm_relation_detr.checkpoint import (
     target,
     to_official,
 )
-from mm_relation_detr.class_rows import COCO_IDS
 from mm_relation_detr.models import focalnet, raw_convnext, raw_swin  # noqa: F401  register
 from mmrepro.checkpoint import CheckpointMismatchError
+from mmrepro.detection.class_space import COCO_IDS
 from mmrepro.testing import load_keys
 
 KEYS = Path(__file__).parent / "parity"

@@ -10,7 +10,7 @@ from mmdet.structures.bbox import HorizontalBoxes
 from PIL import Image
 
 from mm_relation_detr.datasets.detr_augmentation import SHORT_SIDES, DETRAugmentation, DropSmallBoxes
-from mm_relation_detr.datasets.relation_coco import RelationCocoDataset
+from mmrepro.detection.detr_coco import DetrCocoDataset
 from mmrepro.engine import random_state
 
 
@@ -100,7 +100,7 @@ def test_the_pipeline_of_training_from_files_ignores_the_cameras_rotation(tmp_pa
         dict(type="mmdet.DETRAugmentation", short_sides=[20], longest=100, first_short_sides=[40], crop=(40, 64)),
         dict(type="mmdet.PackDetInputs"),
     ]
-    dataset = RelationCocoDataset(
+    dataset = DetrCocoDataset(
         "a.json", data_root=str(tmp_path), data_prefix=dict(img=""), pipeline=pipeline, serialize_data=False
     )
     packed = dataset[0]

@@ -84,7 +84,7 @@ def test_features_interactions_and_points_are_drawn(tmp_path, maps):
 def test_maps_whose_last_cells_reach_beyond_the_picture_are_cut(tmp_path, monkeypatch):
     """80 pixels in two and a half cells of 32."""
     drawn = []
-    monkeypatch.setattr(visualization, "_write", lambda figure, _: drawn.append(figure))
+    monkeypatch.setattr(visualization, "write_figure", lambda figure, _: drawn.append(figure))
     maps = tuple(torch.rand(4, -(-48 // stride), -(-80 // stride)) for stride in (8, 16, 32))
     trace = FeatureTrace((48, 80), (8, 16, 32), maps, maps, (maps,), (maps,), {})
     picture = np.zeros((48, 80, 3), np.uint8)

@@ -79,6 +79,7 @@ def test_help_needs_neither_torch_nor_mmengine(tool):
         (["{toy}", "--amp", "--cfg-options", "optim_wrapper.type=Strange"], "--amp knows OptimWrapper"),
         (["{toy}", "--auto-scale-lr", "--cfg-options", "auto_scale_lr=None"], "set base_batch_size"),
         (["{toy}", "--cfg-options", "train_dataloader.batch_size=64"], "the training data gives no batch: 44 samples"),
+        (["{toy}", "--cfg-options", "randomness.diff_rank_seed=True"], "Fix: randomness=dict(seed=...) alone"),
         (["{toy}", "--cfg-options", "train_cfg=None"], "the config has no train_cfg: nothing to train"),
         (["{toy}", "--launcher", "mpi"], "--launcher mpi needs an accelerator"),
         (["{toy}", "--launcher", "pytorch"], "--launcher pytorch without RANK, WORLD_SIZE"),

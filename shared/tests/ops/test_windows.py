@@ -1,9 +1,10 @@
-"""Windows of token maps: where tokens go, the way back, and relative positions inside them."""
+"""Windows of token maps: where tokens go, the way back, masks of shifts, and relative positions inside."""
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from mmrepro.ops.windows import merge, partition, relative_position_index, table_rows
+from mmrepro.ops.windows import ShiftMasks, merge, partition, relative_position_index, table_rows
 
 
 def test_tokens_lie_row_by_row_inside_windows_and_windows_row_by_row():
@@ -24,6 +25,34 @@ def test_what_is_missing_at_the_bottom_and_the_right_is_zero():
 def test_merging_undoes_the_cut(size):
     maps = torch.randn(2, 5, 8, 3)
     assert torch.equal(merge(partition(maps, size), size, 5, 8), maps)
+
+
+def test_masks_separate_what_the_shift_brought_together():
+    rows = torch.tensor([0, 0, 1, 1])  # of a lower window: row 3 and row 0, which was rolled there
+    for shifts in ((1, 0), (1, 1)):
+        mask = ShiftMasks(2)((4, 4), shifts, torch.zeros(1))
+        assert mask.shape == (4, 4, 4)
+        assert not mask[0].any()  # the first window holds neighbours
+        assert torch.equal(mask[2] == -100, rows[:, None] != rows)
+        assert (mask[3] == -100).sum() == (12 if all(shifts) else 8)
+
+
+def test_a_mask_is_kept_for_a_size_and_serves_training_after_inference():
+    masks, like = ShiftMasks(7), torch.zeros(1)
+    with torch.inference_mode():
+        mask = masks((14, 21), (3, 3), like)
+    assert not mask.is_inference()
+    assert masks((14, 21), (3, 3), like) is mask
+    for other in (((14, 14), (3, 3), like), ((14, 21), (0, 3), like), ((14, 21), (3, 3), like.bfloat16())):
+        assert masks(*other) is not masks((14, 21), (3, 3), like)
+
+
+def test_no_mask_of_a_tracer_is_kept():
+    masks, image = ShiftMasks(7), torch.zeros(1)
+    expected = masks((14, 14), (3, 3), image)
+    with FakeTensorMode() as mode:
+        assert isinstance(masks((14, 14), (3, 3), mode.from_tensor(image)), FakeTensor)  # as torch.export traces
+    assert masks((14, 14), (3, 3), image) is expected
 
 
 def test_relative_positions_are_numbered_by_rows_of_the_table():

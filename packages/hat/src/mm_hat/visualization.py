@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from mm_hat.evaluation import luma, psnr, ssim, to_uint8, upscale_bicubic
 from mm_hat.evaluation.bicubic import scale_between
-from mmrepro.engine.atomic_backend import write_atomically
+from mmrepro.figures import write_figure
 
 BOX_COLOURS = ("#d1495b", "#00798c", "#edae49", "#66a182")
 ERROR_LEVELS = 40  # of the luma, at which the maps of errors are brightest
@@ -117,10 +116,7 @@ def _draw(
             if row == 0:
                 name = "bicubic" if column == len(columns) + 1 else "ours"
                 axis.set_title(f"error of {name}\n(luma, 0 to {ERROR_LEVELS})", fontsize=10)
-    content = io.BytesIO()
-    figure.savefig(content, dpi=100, format="png", bbox_inches="tight", pad_inches=0.08)
-    write_atomically(content.getvalue(), path)
-    return Path(path)
+    return write_figure(figure, path, dpi=100)
 
 
 def _whole(axis, image: Tensor, boxes: Sequence[Box], scale: int) -> None:

@@ -227,7 +227,7 @@ class ITransformerInferencer(BaseInferencer):
                     "Fix: give config and checkpoint of a forecaster"
                 )
         load_strictly(model, checkpoint)
-        stored = meta_of(checkpoint).get("dataset_meta", {})
+        stored = meta_of(checkpoint).get("dataset_meta") or {}
         dataset = cfg.get("test_dataloader", {}).get("dataset", {})
         self._reading = {name: dataset[name] for name in READING if name in dataset}
         configured = _data_settings(dataset)

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from mm_relation_detr.backbone_keys import convnext_rules, focalnet_rules, resnet_rules, swin_rules
 from mm_relation_detr.checkpoint_sizes import model_settings
-from mm_relation_detr.class_rows import UNUSED, keep_rows, used_ids
+from mm_relation_detr.class_rows import keep_rows, used_ids
 from mmrepro.checkpoint import CheckpointMismatchError, Drop, KeyRules, Rename, convert, differences, strip_wrappers
+from mmrepro.detection.class_space import UNUSED
 
 CLASSES = "_classes_"
 _SEPARATOR = -1

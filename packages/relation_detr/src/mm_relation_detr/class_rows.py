@@ -12,10 +12,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-UNUSED = "none"
-COCO_IDS = tuple(
-    number for number in range(1, 91) if number not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
-)  # fmt: skip
+from mmrepro.detection.class_space import COCO_IDS, UNUSED
+
 _COCO_ROWS = 91
 _CLASS_ROWS = re.compile(
     r"bbox_head\.(cls_branches\.\d+|hybrid_cls_branch)\.(weight|bias)|dn_query_generator\.label_embedding\.weight"

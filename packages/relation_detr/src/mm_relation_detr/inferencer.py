@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 from mmengine.registry import INFERENCERS, init_default_scope
 from torch import nn
 
 from mm_relation_detr.checkpoint import class_names, from_official, is_official
-from mm_relation_detr.class_rows import COCO_IDS, UNUSED
-from mm_relation_detr.datasets.relation_coco import palette_of
 from mm_relation_detr.other_settings import explained
 from mm_relation_detr.trace import Trace, traced
 from mm_relation_detr.visualization import draw_detections, draw_head_biases, draw_refinement, draw_relations
 from mmrepro.checkpoint import CheckpointMismatchError, differences, strip_wrappers
+from mmrepro.detection.detr_coco import classes_of_config, palette_of
 from mmrepro.detection.inferencer import PictureDetInferencer
 from mmrepro.engine.errors import UserError
 from mmrepro.paper_config import read_config
@@ -161,9 +159,9 @@ class RelationDETRInferencer(PictureDetInferencer):
         except CheckpointMismatchError as error:
             raise explained(error, state, model, contiguous=self.contiguous) from error
         model.load_state_dict(ours)
-        stored = checkpoint.get("meta", {}).get("dataset_meta", {})
+        stored = checkpoint.get("meta", {}).get("dataset_meta") or {}
         outputs = model.bbox_head.num_classes
-        classes = self.classes or names or stored.get("classes") or _of_config(cfg, outputs) or ()
+        classes = self.classes or names or stored.get("classes") or classes_of_config(cfg, outputs) or ()
         if len(classes) > outputs:
             raise UserError(
                 f"there are {len(classes)} class names and {outputs} class scores. Fix: classes=(...) with one name "
@@ -172,21 +170,3 @@ class RelationDETRInferencer(PictureDetInferencer):
         rest = [f"class {label}" for label in range(len(classes), outputs)]
         classes = (*classes, *rest)
         model.dataset_meta = {"classes": classes, "palette": palette_of(classes)}
-
-
-def coco_names(outputs: int) -> tuple[str, ...] | None:
-    """Return COCO's names for 91 scores (by raw category id, ``none`` where there is no category) or 80, else None."""
-    names = CocoDataset.METAINFO["classes"]
-    if outputs == len(names):
-        return names
-    of_id = dict(zip(COCO_IDS, names, strict=True))
-    return tuple(of_id.get(number, UNUSED) for number in range(outputs)) if outputs == max(COCO_IDS) + 1 else None
-
-
-def _of_config(cfg: Config, outputs: int) -> tuple[str, ...] | None:
-    """Return the class names that the config's test data states, or COCO's if it is on COCO."""
-    dataset = cfg.test_dataloader.dataset
-    named = (dataset.get("metainfo") or {}).get("classes")
-    # By type: SA-Det-100k's detectors have 91 scores too, of other classes.
-    on_coco = dataset["type"].rpartition(".")[2] in ("CocoDataset", "RelationCocoDataset")
-    return named or (coco_names(outputs) if on_coco else None)

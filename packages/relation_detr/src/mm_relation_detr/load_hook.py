@@ -55,7 +55,7 @@ class RelationLoadHook(StrictLoadHook):
         if not (self.new_classes and starting):
             return state
         source = source_of(checkpoint)
-        stored = checkpoint.get("meta", {}).get("dataset_meta", {})
+        stored = checkpoint.get("meta", {}).get("dataset_meta") or {}
         contiguous = self.options.get("contiguous", False)
         names = class_names(strip_wrappers(checkpoint, source), contiguous) or stored.get("classes")
         here = metainfo_of(runner).get("classes")

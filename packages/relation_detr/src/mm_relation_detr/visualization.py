@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mm_relation_detr.trace import Trace, ious
-from mmrepro.engine.atomic_backend import write_atomically
+from mmrepro.detection.panels import COLOURS, box, class_name, panels, show, tag
+from mmrepro.figures import write_figure
 
 QUERY_COLOUR = "#d1495b"
 KEY_COLOUR = "#00798c"
 TRUTH_COLOUR = "white"
-CLASS_COLOURS = ("#d1495b", "#00798c", "#e8a33d", "#5b4fc4", "#2f9e44", "#c2185b", "#1f6fb2", "#8d5524")
 THICKEST = 5.0  # points, of the line with the largest bias
 OVERLAP = 0.5  # IoU above which of two boxes only the better one is drawn: they show one object
 
@@ -46,9 +45,9 @@ def draw_detections(
         classes: names, for the labels.
         truth: ``(M, 4)``, annotated boxes, drawn dashed.
     """
-    figure, (axis,) = _panels(picture, 1)
-    for box in () if truth is None else truth:
-        _box(axis, box, TRUTH_COLOUR, 1.2, linestyle="--")
+    figure, (axis,) = panels(picture, 1)
+    for corners in () if truth is None else truth:
+        box(axis, corners, TRUTH_COLOUR, 1.2, linestyle="--")
     shown = [number for number in np.argsort(-scores, kind="stable") if scores[number] >= threshold]
     first: list[int] = []  # of each object
     for number in shown:
@@ -56,15 +55,15 @@ def draw_detections(
         if not better or ious(boxes[number], boxes[better]).max() <= OVERLAP:
             first.append(number)
     for number in reversed(shown):  # the best on top
-        colour = CLASS_COLOURS[int(labels[number]) % len(CLASS_COLOURS)]
-        _box(axis, boxes[number], colour, 2.5 if number in first else 0.7)
+        colour = COLOURS[int(labels[number]) % len(COLOURS)]
+        box(axis, boxes[number], colour, 2.5 if number in first else 0.7)
         if number in first:
-            text = f"{_class(int(labels[number]), classes)} {scores[number]:.2f}"
-            _tag(axis, *boxes[number, :2], text, colour)
+            text = f"{class_name(int(labels[number]), classes)} {scores[number]:.2f}"
+            tag(axis, *boxes[number, :2], text, colour)
     also = "" if len(first) == len(shown) else "; thin: overlaps a better one"
     dashed = "" if truth is None else "; dashed: annotated"
     figure.suptitle(f"{len(shown)} detections with a score of at least {threshold:g}{also}{dashed}", fontsize=10)
-    return _write(figure, path)
+    return write_figure(figure, path)
 
 
 def draw_relations(
@@ -99,26 +98,26 @@ def draw_relations(
     among = trace.best(threshold, overlap=OVERLAP)
     found = {layer: trace.strongest_keys(layer, query, among, top) for layer in layers}
     largest = max((bias.max() for _, bias in found.values() if len(bias)), default=0.0)
-    figure, panels = _panels(picture, len(layers))
-    for layer, axis in zip(layers, panels, strict=True):
+    figure, axes = panels(picture, len(layers))
+    for layer, axis in zip(layers, axes, strict=True):
         axis.set_title(f"layer {layer + 1}", fontsize=10)
         boxes = trace.boxes[layer - 1]  # what the bias was computed for
         x, y = _centre(boxes[query])
         for key, bias in zip(*found[layer], strict=True):
-            _box(axis, boxes[key], KEY_COLOUR, 1.0)
+            box(axis, boxes[key], KEY_COLOUR, 1.0)
             if bias > 0:
                 u, v = _centre(boxes[key])
                 axis.plot([x, u], [y, v], color=KEY_COLOUR, linewidth=THICKEST * bias / largest, alpha=0.7)
                 axis.text(
                     u, v, f"{bias:.2f}", color="white", fontsize=7, bbox=dict(facecolor=KEY_COLOUR, pad=0.5, lw=0)
                 )
-        _box(axis, boxes[query], QUERY_COLOUR, 2.0)
+        box(axis, boxes[query], QUERY_COLOUR, 2.0)
     figure.suptitle(
         f"{_name(trace, query, classes)}, in red: the boxes whose relation bias is largest.\n"
         "Number and thickness: what is added to the attention before the softmax, mean over the heads",
         fontsize=10,
     )
-    return _write(figure, path)
+    return write_figure(figure, path)
 
 
 def draw_head_biases(
@@ -167,7 +166,7 @@ def draw_head_biases(
         axis.set_yticks(range(len(numbers)), numbers, fontsize=7)
     figure.colorbar(shown, ax=axes, shrink=0.8, label="added to the attention before the softmax")
     figure.suptitle(f"relation bias in layer {layer + 1}: rows are queries, columns keys", fontsize=11)
-    return _write(figure, path)
+    return write_figure(figure, path)
 
 
 def draw_refinement(
@@ -196,20 +195,20 @@ def draw_refinement(
     if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(trace.scores):
         raise IndexError(f"queries={chosen.tolist()}: they are 0 to {len(trace.scores) - 1}")
     colours = colormaps["plasma"](np.linspace(0.05, 0.95, len(trace.boxes)))
-    figure, (axis,) = _panels(picture, 1)
+    figure, (axis,) = panels(picture, 1)
     for query in chosen:
-        for colour, box in zip(colours, trace.boxes[:, query], strict=True):
-            _box(axis, box, colour, 1.2)
-        way = np.array([_centre(box) for box in trace.boxes[:, query]])
+        for colour, corners in zip(colours, trace.boxes[:, query], strict=True):
+            box(axis, corners, colour, 1.2)
+        way = np.array([_centre(corners) for corners in trace.boxes[:, query]])
         axis.plot(*way.T, color="white", linewidth=1)
         axis.scatter(*way.T, c=colours, s=14, zorder=3)
         left, top = trace.boxes[-1, query, :2]
-        _tag(axis, left, top, _label(trace, int(query), classes), "black")
+        tag(axis, left, top, _label(trace, int(query), classes), "black")
     handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours]
     names = [f"layer {layer + 1}" for layer in range(len(colours))]
     axis.legend(handles, names, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
     figure.suptitle("each box after every layer, and the way of its centre", fontsize=10)
-    return _write(figure, path)
+    return write_figure(figure, path)
 
 
 def _numbered_boxes(
@@ -221,10 +220,10 @@ def _numbered_boxes(
     classes: Sequence[str] | None,
 ) -> None:
     """Draw boxes ``(N, 4)`` with the numbers that chosen queries have in a heat map, and list their classes."""
-    _show(axis, picture)
+    show(axis, picture)
     for place, query in enumerate(chosen, start=1):
-        _box(axis, boxes[query], KEY_COLOUR, 1.5)
-        _tag(axis, *boxes[query, :2], str(place), KEY_COLOUR)
+        box(axis, boxes[query], KEY_COLOUR, 1.5)
+        tag(axis, *boxes[query, :2], str(place), KEY_COLOUR)
     lines = [f"{place}  {_label(trace, int(query), classes)}" for place, query in enumerate(chosen, start=1)]
     axis.text(0, -0.03, "\n".join(lines), transform=axis.transAxes, fontsize=8, va="top")
 
@@ -235,58 +234,13 @@ def _layers_with_relation(trace: Trace) -> list[int]:
     return list(range(1, len(trace.relations) + 1))
 
 
-def _panels(picture: np.ndarray, count: int) -> tuple[Figure, list[Axes]]:
-    height, width = picture.shape[:2]
-    columns = min(count, 3)
-    rows = -(-count // columns)
-    side = 4.0 if count > 1 else 7.0  # inches of a panel's width
-    figure = Figure(figsize=(side * columns + 0.4, side * rows * height / width + 0.6), layout="constrained")
-    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
-    for axis in axes:
-        _show(axis, picture)
-    return figure, axes
-
-
-def _show(axis: Axes, picture: np.ndarray) -> None:
-    """Show a picture in its own frame: boxes may stick out."""
-    height, width = picture.shape[:2]
-    axis.imshow(picture)
-    axis.set_axis_off()
-    axis.set_xlim(-0.5, width - 0.5)
-    axis.set_ylim(height - 0.5, -0.5)
-
-
-def _box(axis: Axes, box: np.ndarray, colour: object, width: float, linestyle: str = "-") -> None:
-    left, top, right, bottom = box
-    style = dict(fill=False, edgecolor=colour, linewidth=width, linestyle=linestyle)
-    axis.add_patch(Rectangle((left, top), right - left, bottom - top, **style))
-
-
-def _tag(axis: Axes, left: float, top: float, text: str, colour: str) -> None:
-    """Write a text above a box's corner, or above the picture's edge where the box sticks out."""
-    left, top = max(left, axis.get_xlim()[0]), max(top, axis.get_ylim()[1])
-    back = dict(facecolor=colour, alpha=0.8, pad=0.8, lw=0)
-    axis.text(left, top, text, color="white", fontsize=8, va="bottom", bbox=back)
-
-
 def _centre(box: np.ndarray) -> tuple[float, float]:
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
 
 
 def _label(trace: Trace, query: int, classes: Sequence[str] | None) -> str:
-    return f"{_class(int(trace.labels[query]), classes)} {trace.scores[query]:.2f}"
-
-
-def _class(label: int, classes: Sequence[str] | None) -> str:
-    return classes[label] if classes is not None and label < len(classes) else f"class {label}"
+    return f"{class_name(int(trace.labels[query]), classes)} {trace.scores[query]:.2f}"
 
 
 def _name(trace: Trace, query: int, classes: Sequence[str] | None) -> str:
     return f"query {query} ({_label(trace, query, classes)})"
-
-
-def _write(figure: Figure, path: str | Path) -> Path:
-    content = io.BytesIO()
-    figure.savefig(content, dpi=110, format="png", bbox_inches="tight", pad_inches=0.08)
-    write_atomically(content.getvalue(), path)
-    return Path(path)

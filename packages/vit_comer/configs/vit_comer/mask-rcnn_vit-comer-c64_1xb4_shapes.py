@@ -3,7 +3,7 @@
 # core. Expected: AP of boxes and of masks far above that of boxes at common places.
 #
 #   mmrepro quickstart vit_comer --config mask-rcnn_vit-comer-c64_1xb4_shapes
-_base_ = ["mmdet::_base_/models/mask-rcnn_r50_fpn.py", "../_base_/runtime_mmdet.py"]
+_base_ = ["mmdet::_base_/models/mask-rcnn_r50_fpn.py", "../_base_/runtime_mmdet.py", "../_base_/schedules/adamw_c64.py"]
 
 model = dict(
     backbone=dict(
@@ -77,18 +77,10 @@ test_evaluator = [
 del load, metas, shown, train_pictures, val_pictures, test_pictures
 
 train_cfg = dict(type="ResumableEpochLoop", max_epochs=6, val_interval=2)
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
-optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.999), weight_decay=0.01),
-    clip_grad=dict(max_norm=1.0),
-)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=51),
     dict(type="MultiStepLR", by_epoch=True, milestones=[5], gamma=0.1),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=4)
 default_hooks = dict(checkpoint=dict(interval=2), logger=dict(interval=10))
 
 tiny = {

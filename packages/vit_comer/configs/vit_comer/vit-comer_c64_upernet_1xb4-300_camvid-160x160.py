@@ -4,7 +4,7 @@
 # camvid/train, camvid/trainannot, camvid/val, camvid/valannot.
 #
 #   mmrepro quickstart vit_comer --config vit-comer_c64_upernet_1xb4-300_camvid-160x160
-_base_ = ["../_base_/models/upernet_vit-comer-c64.py", "../_base_/runtime_mmseg.py"]
+_base_ = ["../_base_/models/upernet_vit-comer-c64.py", "../_base_/runtime_mmseg.py", "../_base_/schedules/adamw_c64.py"]
 
 crop_size = (160, 160)
 model = dict(
@@ -67,18 +67,10 @@ tta_pipeline = [
 del load, crop_size
 
 train_cfg = dict(type="ResumableIterLoop", max_iters=300, val_interval=50)
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
-optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.999), weight_decay=0.01),
-    clip_grad=dict(max_norm=1.0),
-)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=31),
     dict(type="PolyLR", power=1.0, eta_min=0.0, by_epoch=False, begin=0, end=301),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=4)
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=10))
 env_cfg = dict(cudnn_benchmark=False)
 

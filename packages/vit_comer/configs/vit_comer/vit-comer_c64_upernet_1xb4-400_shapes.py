@@ -3,7 +3,7 @@
 # above that of the most common class at each place.
 #
 #   mmrepro quickstart vit_comer
-_base_ = ["../_base_/models/upernet_vit-comer-c64.py", "../_base_/runtime_mmseg.py"]
+_base_ = ["../_base_/models/upernet_vit-comer-c64.py", "../_base_/runtime_mmseg.py", "../_base_/schedules/adamw_c64.py"]
 
 train_pictures = dict(count=240, size=128, seed=0)
 val_pictures = dict(count=24, size=128, seed=100_000)
@@ -59,18 +59,10 @@ tta_pipeline = [
 del load, shown, train_pictures, val_pictures, test_pictures
 
 train_cfg = dict(type="ResumableIterLoop", max_iters=400, val_interval=100)
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
-optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.999), weight_decay=0.01),
-    clip_grad=dict(max_norm=1.0),
-)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=51),
     dict(type="PolyLR", power=1.0, eta_min=0.0, by_epoch=False, begin=0, end=401),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=4)
 default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20))
 env_cfg = dict(cudnn_benchmark=False)
 

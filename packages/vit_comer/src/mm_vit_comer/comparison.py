@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mm_vit_comer.visualization import beside_lines, overlay
-from mmrepro.engine.atomic_backend import write_atomically
+from mmrepro.figures import write_png
 
 SMALLEST_SIDE = 240  # of a panel in pixels; smaller pictures are enlarged by a whole number
 CAPTION = 16  # size of the letters
@@ -126,7 +125,4 @@ def _write(panels: Sequence[np.ndarray], lines: Sequence[tuple[Sequence[int] | N
         left = number * (width + _GAP)
         draw.text((left + 2, 1), name, fill="black", font=font)
         sheet.paste(Image.fromarray(panel), (left, CAPTION * 3 // 2))
-    content = io.BytesIO()
-    Image.fromarray(beside_lines(np.asarray(sheet), lines)).save(content, format="PNG")
-    write_atomically(content.getvalue(), path)
-    return Path(path)
+    return write_png(beside_lines(np.asarray(sheet), lines), path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, INFERENCERS, init_default_scope
 from mmseg.apis import MMSegInferencer
-from PIL import Image
 from rich.progress import track
 from torch import nn
 
@@ -27,8 +25,8 @@ from mm_vit_comer.visualization import (
 )
 from mmrepro.checkpoint import CheckpointMismatchError, differences, strip_wrappers
 from mmrepro.detection.inferencer import VIS, PictureDetInferencer
-from mmrepro.engine.atomic_backend import write_atomically
 from mmrepro.engine.errors import UserError
+from mmrepro.figures import write_png
 from mmrepro.paper_config import read_config
 from mmrepro.pictures import Picture, listed, pixels, require_distinct, single, stem_of, with_named_errors
 from mmrepro.safe_loading import source_of
@@ -36,8 +34,49 @@ from mmrepro.safe_loading import source_of
 PREDS = "preds"  # folder below out_dir, beside that of the drawings
 
 
-class _Explains:
-    """What both inferencers have in common: pictures in, weights loaded completely or not at all, features drawn."""
+class ViTCoMerInferencer:
+    """What both inferencers have in common: pictures in, weights loaded completely or not at all, features drawn.
+
+    Photographs are turned upright. Grey pictures, palettes, transparency, CMYK and 16 bits become 8-bit colours.
+
+    Args:
+        model: a config: the name of one of this package's, a path, or a ``Config``.
+        weights: a checkpoint, ours or an official one, or safetensors; a path or a URL.
+        device: such as ``cuda:0``; None for what is there.
+        classes: a name for each class; None for those of the file, of the config's test data, or of its kind of data.
+        show_progress: draw a progress bar.
+
+    Attributes:
+        scope: the default scope of the configs that an inferencer takes.
+        task: what they are for.
+
+    Raises:
+        FileNotFoundError: the config or the checkpoint does not exist.
+        UserError: the config is another package's or of the other task, there are no weights, or too many names.
+        CheckpointMismatchError: the checkpoint is of another network; both are named.
+    """
+
+    scope: str
+    task: str
+
+    def __init__(
+        self,
+        model: str | Path | Config,
+        weights: str | Path | None = None,
+        device: str | None = None,
+        classes: Sequence[str] | None = None,
+        show_progress: bool = False,
+    ) -> None:
+        if weights is None:
+            raise UserError("a network without weights sees nothing. Fix: give weights, a checkpoint's path or URL")
+        if isinstance(classes, str):
+            raise UserError(f"classes={classes!r} is one text. Fix: classes=({classes!r},) with a name for each class")
+        config = read_config("vit_comer", model)
+        if config.get("default_scope") != self.scope:
+            raise UserError(f"{config.filename or 'the config'} is not for {self.task}. Fix: use the other inferencer")
+        init_default_scope(self.scope)
+        self.classes = classes
+        super().__init__(config, str(weights), device=device, show_progress=show_progress)
 
     def explain(
         self,
@@ -121,60 +160,19 @@ class _Explains:
         return (), None
 
 
-def _prepared(
-    model: str | Path | Config, weights: str | Path | None, classes: Sequence[str] | None, scope: str, task: str
-) -> Config:
-    """Return the config.
-
-    Raises:
-        UserError: there are no weights, the names are one text, or the config is of another task.
-    """
-    if weights is None:
-        raise UserError("a network without weights sees nothing. Fix: give weights, a checkpoint's path or URL")
-    if isinstance(classes, str):
-        raise UserError(f"classes={classes!r} is one text. Fix: classes=({classes!r},) with a name for each class")
-    config = read_config("vit_comer", model)
-    if config.get("default_scope") != scope:
-        raise UserError(f"{config.filename or 'the config'} is not for {task}. Fix: use the other inferencer")
-    init_default_scope(scope)
-    return config
-
-
 @INFERENCERS.register_module()
-class ViTCoMerDetInferencer(_Explains, PictureDetInferencer):
+class ViTCoMerDetInferencer(ViTCoMerInferencer, PictureDetInferencer):
     """mmdet's inferencer, which here reads official files, loads every weight or none, and explains the backbone.
 
-    Photographs are turned upright. Grey pictures, palettes, transparency, CMYK and 16 bits become 8-bit colours.
+    Arguments and errors are those of :class:`ViTCoMerInferencer`.
 
     Example:
         >>> inferencer = ViTCoMerDetInferencer("mask-rcnn_vit-comer-s_dinov2_fpn_8xb2-amp-3x_coco", "comer_s_3x.pth")
         >>> inferencer("photographs", out_dir="detections")["predictions"][0]["scores"][:3]
         [0.99, 0.98, 0.97]
-
-    Args:
-        model: a config: the name of one of this package's, a path, or a ``Config``.
-        weights: a checkpoint, ours or an official one, or safetensors; a path or a URL.
-        device: such as ``cuda:0``; None for what is there.
-        classes: a name for each class; None for those of the file, of the config's test data, or of its kind of data.
-        show_progress: draw a progress bar.
-
-    Raises:
-        FileNotFoundError: the config or the checkpoint does not exist.
-        UserError: the config is another package's or of segmentation, there are no weights, or too many names.
-        CheckpointMismatchError: the checkpoint is of another network; both are named.
     """
 
-    def __init__(
-        self,
-        model: str | Path | Config,
-        weights: str | Path | None = None,
-        device: str | None = None,
-        classes: Sequence[str] | None = None,
-        show_progress: bool = False,
-    ) -> None:
-        self.classes = classes
-        config = _prepared(model, weights, classes, "mmdet", "detection")
-        super().__init__(config, str(weights), device=device, show_progress=show_progress)
+    scope, task = "mmdet", "detection"
 
     @staticmethod
     def _outputs(model: nn.Module) -> int:
@@ -184,42 +182,21 @@ class ViTCoMerDetInferencer(_Explains, PictureDetInferencer):
 
 
 @INFERENCERS.register_module()
-class ViTCoMerSegInferencer(_Explains, MMSegInferencer):
+class ViTCoMerSegInferencer(ViTCoMerInferencer, MMSegInferencer):
     """mmsegmentation's inferencer, which here reads official files, loads every weight or none, and explains.
 
     Drawings have a legend of the classes in the picture. mmsegmentation's own loads what fits and leaves the rest
     random, calls every class of an unnamed file one of Cityscapes, and numbers its files.
 
+    Arguments and errors are those of :class:`ViTCoMerInferencer`.
+
     Example:
         >>> inferencer = ViTCoMerSegInferencer("vit-comer-t_deit_upernet_8xb2-amp-160k_ade20k-512x512", "comer_t.pth")
         >>> inferencer("photographs", out_dir="segmented")["predictions"][0].shape
         (480, 640)
-
-    Args:
-        model: a config: the name of one of this package's, a path, or a ``Config``.
-        weights: a checkpoint, ours or an official one, or safetensors; a path or a URL.
-        device: such as ``cuda:0``; None for what is there.
-        classes: a name for each class; None for those of the file, of the config's test data, or of its kind of
-            data.
-        show_progress: draw a progress bar.
-
-    Raises:
-        FileNotFoundError: the config or the checkpoint does not exist.
-        UserError: the config is another package's or of detection, there are no weights, or too many names.
-        CheckpointMismatchError: the checkpoint is of another network; both are named.
     """
 
-    def __init__(
-        self,
-        model: str | Path | Config,
-        weights: str | Path | None = None,
-        device: str | None = None,
-        classes: Sequence[str] | None = None,
-        show_progress: bool = False,
-    ) -> None:
-        self.classes = classes
-        config = _prepared(model, weights, classes, "mmseg", "segmentation")
-        super().__init__(config, str(weights), device=device, show_progress=show_progress)
+    scope, task = "mmseg", "segmentation"
 
     def __call__(
         self,
@@ -259,8 +236,8 @@ class ViTCoMerSegInferencer(_Explains, MMSegInferencer):
                 drawings += [drawing] if return_vis else []
                 if out_dir:
                     name = stem_of(sources[number], number)
-                    _write_png(drawing, Path(out_dir) / VIS / f"{name}.png")
-                    _write_png(self._as_stored(labels), Path(out_dir) / PREDS / f"{name}.png")
+                    write_png(drawing, Path(out_dir) / VIS / f"{name}.png")
+                    write_png(self._as_stored(labels), Path(out_dir) / PREDS / f"{name}.png")
         return {"predictions": predictions, "visualization": drawings}
 
     def _labels(self, sources: Sequence[str | np.ndarray], batch_size: int) -> Iterator[np.ndarray]:
@@ -302,9 +279,3 @@ def _colours(count: int) -> list[tuple[int, ...]]:
     """Return fixed colours for classes that have none."""
     draw = np.random.Generator(np.random.PCG64(count))
     return [tuple(int(value) for value in draw.integers(40, 230, 3)) for _ in range(count)]
-
-
-def _write_png(picture: np.ndarray, path: Path) -> None:
-    content = io.BytesIO()
-    Image.fromarray(picture).save(content, format="PNG")
-    write_atomically(content.getvalue(), path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from mm_vit_comer.feature_maps import LEVEL_STRIDES, FeatureTrace, Samples, Stage, principal_colours
-from mmrepro.engine.atomic_backend import write_atomically
+from mmrepro.figures import write_figure
 
 LEVEL_COLOURS = ("#e8a33d", "#d1495b", "#00798c")  # strides 8, 16 and 32
 NOTHING = (0, 0, 0)  # of pixels without a class
@@ -95,7 +94,7 @@ def draw_feature_maps(picture: np.ndarray, trace: FeatureTrace, path: str | Path
     figure.suptitle(
         "feature maps of the same weights, without and with interaction: first three principal components", fontsize=11
     )
-    return _write(figure, path)
+    return write_figure(figure, path)
 
 
 def draw_interactions(picture: np.ndarray, trace: FeatureTrace, path: str | Path) -> Path:
@@ -116,7 +115,7 @@ def draw_interactions(picture: np.ndarray, trace: FeatureTrace, path: str | Path
                 axis = axes[number][place + 2 * level]
                 _show_map(axis, principal_colours(maps[level]), stride, trace.size, title)
     figure.suptitle("tokens of the convolutional branch: first three principal components", fontsize=11)
-    return _write(figure, path)
+    return write_figure(figure, path)
 
 
 def draw_samples(
@@ -160,7 +159,7 @@ def draw_samples(
     figure.suptitle(
         f"points that the attention of interaction {interaction + 1} {when} the ViT's blocks reads", size=11
     )
-    return _write(figure, path)
+    return write_figure(figure, path)
 
 
 def _dots(axis: Axes, samples: Samples, scale: np.ndarray, largest: float) -> None:
@@ -197,10 +196,3 @@ def _show_map(axis: Axes, colours: np.ndarray, stride: int, size: tuple[int, int
     axis.images[0].set_extent((-0.5, columns * stride - 0.5, rows * stride - 0.5, -0.5))
     axis.set_xlim(-0.5, size[1] - 0.5)
     axis.set_ylim(size[0] - 0.5, -0.5)
-
-
-def _write(figure: Figure, path: str | Path) -> Path:
-    content = io.BytesIO()
-    figure.savefig(content, dpi=110, format="png", bbox_inches="tight", pad_inches=0.08)
-    write_atomically(content.getvalue(), path)
-    return Path(path)

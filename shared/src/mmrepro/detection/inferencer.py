@@ -32,7 +32,7 @@ class PictureDetInferencer(DetInferencer):
         Args:
             inputs: a file, a folder, a URL, an array ``(H, W, 3)`` in uint8, blue first, or a list of these.
             batch_size: how many pictures go through the network at once. Those of different sizes are padded, which
-                changes scores a little; the published protocol has 1.
+                changes scores a little.
             out_dir: folder of the drawings, in ``vis``, and with ``no_save_pred=False`` of tables, in ``preds``.
                 Results of arrays have numbers as names. Empty for neither.
             options: mmdet's, such as ``pred_score_thr=0.3`` for the drawings, or ``return_vis=True``.

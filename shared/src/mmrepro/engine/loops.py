@@ -29,6 +29,12 @@ class ResumableLoop:
     """What both loops share: the state in the checkpoint, and validation that leaves no trace in the random states."""
 
     def __init__(self, runner: Any, dataloader: dict, **kwargs: Any) -> None:
+        if runner._randomness_cfg.get("diff_rank_seed"):
+            # The sampler's seed is then one that mmengine draws, and no longer the run's, which the checkpoint holds.
+            raise UserError(
+                "randomness has diff_rank_seed=True, with which a resumed run would take the training data in another "
+                "order. Fix: randomness=dict(seed=...) alone; each process draws numbers of its own anyway"
+            )
         super().__init__(runner, seeded_dataloader(dataloader, runner.seed), **kwargs)
         if len(self.dataloader) == 0:
             batches = self.dataloader.batch_sampler
@@ -121,7 +127,7 @@ class ResumableEpochLoop(ResumableLoop, EpochBasedTrainLoop):
         kwargs: ``max_epochs``, ``val_begin``, ``val_interval``, ``dynamic_intervals`` as in mmengine.
 
     Raises:
-        UserError: the training data gives no batch.
+        UserError: the training data gives no batch, or ``randomness`` has ``diff_rank_seed``.
     """
 
     def run(self) -> Any:
@@ -160,7 +166,7 @@ class ResumableIterLoop(ResumableLoop, IterBasedTrainLoop):
         kwargs: ``max_iters``, ``val_begin``, ``val_interval``, ``dynamic_intervals`` as in mmengine.
 
     Raises:
-        UserError: the training data gives no batch.
+        UserError: the training data gives no batch, or ``randomness`` has ``diff_rank_seed``.
     """
 
     def __init__(self, runner: Any, dataloader: dict, **kwargs: Any) -> None:

@@ -73,8 +73,8 @@ class StrictLoadHook(Hook):
         return state
 
     def _disagreements(self, runner: Runner, checkpoint: dict) -> list[str]:
-        meta = checkpoint.get("meta", {})
-        stored = {**meta, **meta.get("dataset_meta", {})}
+        meta = checkpoint.get("meta") or {}
+        stored = {**meta, **(meta.get("dataset_meta") or {})}
         here = metainfo_of(runner)
         return [
             f"{name}: {stored[name]!r} in the file, {here[name]!r} here"

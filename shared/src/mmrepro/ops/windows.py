@@ -1,4 +1,4 @@
-"""Square windows of token maps by views, and the relative positions of the tokens inside them."""
+"""Square windows of token maps by views, masks of shifted ones, and relative positions of the tokens inside them."""
 
 from __future__ import annotations
 
@@ -41,6 +41,53 @@ def merge(windows: Tensor, size: int, height: int, width: int) -> Tensor:
     maps = windows.reshape(-1, down, across, size, size, channels).transpose(2, 3)  # (B, nH, s, nW, s, C)
     maps = maps.reshape(-1, down * size, across * size, channels)
     return maps if maps.shape[1:3] == (height, width) else maps[:, :height, :width]
+
+
+class ShiftMasks:
+    """The mask of shifted windows (Swin, arXiv 2103.14030), kept for the size that was last asked for.
+
+    One object serves the blocks of a stage, which else would each build the same mask in every call.
+
+    Args:
+        window: side s of a window.
+    """
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self._key: tuple | None = None
+        self._mask: Tensor | None = None
+
+    def __call__(self, size: tuple[int, int], shifts: tuple[int, int], like: Tensor) -> Tensor:
+        """Return what is added to the logits: 0 within a region, -100 between regions that were not neighbours.
+
+        Args:
+            size: height and width of the padded map.
+            shifts: how far each axis was rolled.
+            like: a tensor of the wanted device and type.
+
+        Returns:
+            ``(windows, s * s, s * s)``.
+        """
+        if type(like) is not Tensor:  # what torch.export traces with must not be kept
+            return self._build(size, shifts, like)
+        key = (size, shifts, like.device, like.dtype)
+        if key != self._key:
+            with torch.inference_mode(False):  # a mask made in inference mode could not serve training later
+                self._key, self._mask = key, self._build(size, shifts, like)
+        return self._mask
+
+    def _build(self, size: tuple[int, int], shifts: tuple[int, int], like: Tensor) -> Tensor:
+        rows, columns = (self._regions(length, shift, like.device) for length, shift in zip(size, shifts, strict=True))
+        regions = partition((3 * rows[:, None] + columns)[None, :, :, None], self.window)[..., 0]
+        apart = regions[:, None, :] != regions[:, :, None]
+        return torch.zeros(apart.shape, dtype=like.dtype, device=like.device).masked_fill_(apart, -100.0)
+
+    def _regions(self, length: int, shift: int, device: torch.device) -> Tensor:
+        """Return, per position of an axis, which of the regions it belongs to that the roll brought together."""
+        position = torch.arange(length, device=device)
+        if shift == 0:
+            return torch.zeros_like(position)
+        return (position >= length - self.window).long() + (position >= length - shift)
 
 
 def relative_position_index(size: int) -> Tensor:

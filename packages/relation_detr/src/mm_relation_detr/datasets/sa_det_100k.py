@@ -7,7 +7,7 @@ from typing import Any
 
 from mmdet.registry import DATASETS
 
-from .relation_coco import RelationCocoDataset
+from mmrepro.detection.detr_coco import DetrCocoDataset
 
 # Files of the first upload, as its users list them: https://github.com/xiuqhou/Relation-DETR/issues/44
 UNREADABLE = tuple(
@@ -18,14 +18,14 @@ TRUNCATED = tuple(f"sa_{number}.jpg" for number in (19136, 57314, 42340, 33979, 
 
 
 @DATASETS.register_module()
-class SADet100kDataset(RelationCocoDataset):
+class SADet100kDataset(DetrCocoDataset):
     """SA-Det-100k with one class, ``objects``; images that cannot be read are left out and counted.
 
     Args:
-        bad_images: as in :class:`RelationCocoDataset`. By default every file's ends are looked at (two reads per file),
+        bad_images: as in :class:`DetrCocoDataset`. By default every file's ends are looked at (two reads per file),
             and pictures of another size than annotated are trained on, as officially.
         known_bad_images: files that are left out unread; ``()`` if yours have been replaced by the repaired ones.
-        **kwargs: of :class:`RelationCocoDataset`.
+        **kwargs: of :class:`DetrCocoDataset`.
     """
 
     def __init__(

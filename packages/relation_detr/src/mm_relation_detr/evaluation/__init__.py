@@ -1,7 +1,11 @@
 """COCO's metric on the official class space, and the macroscopic correlation of boxes."""
 
-from mm_relation_detr.evaluation.generated import CommonPlacesMetric, GeneratedCocoMetric
-from mm_relation_detr.evaluation.macroscopic_correlation import MacroscopicCorrelation
-from mm_relation_detr.evaluation.relation_coco_metric import RelationCocoMetric
+from mmdet.registry import METRICS
 
-__all__ = ["CommonPlacesMetric", "GeneratedCocoMetric", "MacroscopicCorrelation", "RelationCocoMetric"]
+from mm_relation_detr.evaluation.macroscopic_correlation import MacroscopicCorrelation
+from mmrepro.detection.detr_coco_metric import DetrCocoMetric
+from mmrepro.detection.generated_coco import CommonPlacesMetric, GeneratedCocoMetric
+
+__all__ = ["CommonPlacesMetric", "DetrCocoMetric", "GeneratedCocoMetric", "MacroscopicCorrelation"]
+
+METRICS.register_module("RelationCocoMetric", module=DetrCocoMetric)  # its name in this paper's configs

@@ -14,7 +14,7 @@ from mmdet.structures import SampleList
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_xyxy_to_cxcywh
 from torch import Tensor, nn
 
-from mm_relation_detr.models.label_range import check_labels
+from mmrepro.detection.label_range import checked_labels
 
 
 class Draws(NamedTuple):
@@ -67,7 +67,11 @@ class ContrastiveDenoising(CdnQueryGenerator):
         Raises:
             ValueError: a label that the model has no class for.
         """
-        check_labels(batch_data_samples, self.num_classes)
+        checked_labels(
+            [sample.gt_instances for sample in batch_data_samples],
+            [sample.metainfo for sample in batch_data_samples],
+            self.num_classes,
+        )
         labels = torch.cat([sample.gt_instances.labels for sample in batch_data_samples])
         boxes = torch.cat([_normalised(sample) for sample in batch_data_samples])
         counts = [len(sample.gt_instances) for sample in batch_data_samples]

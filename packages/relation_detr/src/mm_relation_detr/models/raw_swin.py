@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from mmdet.models.backbones.swin import SwinTransformer, WindowMSA
 from mmdet.registry import MODELS
@@ -17,54 +16,7 @@ from mmengine.model import BaseModule, initialize
 from torch import Tensor, nn
 
 from mm_relation_detr.models.cpu_linspace import cpu_linspace
-
-
-class ShiftMasks:
-    """The mask of shifted windows, kept for the size that was last asked for. One object serves the blocks of a stage.
-
-    Args:
-        window: side of a window.
-    """
-
-    def __init__(self, window: int) -> None:
-        self.window = window
-        self._key: tuple | None = None
-        self._mask: Tensor | None = None
-
-    def __call__(self, size: tuple[int, int], shifts: tuple[int, int], like: Tensor) -> Tensor:
-        """Return what is added to the logits: 0 within a region, -100 between regions that were not neighbours.
-
-        Args:
-            size: height and width of the padded map.
-            shifts: how far each axis was rolled.
-            like: a tensor of the wanted device and type.
-
-        Returns:
-            ``(windows, window**2, window**2)``.
-        """
-        key = (size, shifts, like.device, like.dtype, type(like))  # what torch.export traces with must not be kept
-        if key != self._key:
-            with torch.inference_mode(False):  # a mask made in inference mode could not serve training later
-                self._key, self._mask = key, self._build(size, shifts, like)
-        return self._mask
-
-    def _build(self, size: tuple[int, int], shifts: tuple[int, int], like: Tensor) -> Tensor:
-        rows, columns = (self._regions(length, shift, like.device) for length, shift in zip(size, shifts, strict=True))
-        regions = 3 * rows[:, None] + columns
-        window = self.window
-        # (H, W) -> (H/w, w, W/w, w) -> (windows, w*w)
-        regions = (
-            regions.view(size[0] // window, window, size[1] // window, window).transpose(1, 2).reshape(-1, window**2)
-        )
-        apart = regions[:, None, :] != regions[:, :, None]
-        return torch.zeros(apart.shape, dtype=like.dtype, device=like.device).masked_fill_(apart, -100.0)
-
-    def _regions(self, length: int, shift: int, device: torch.device) -> Tensor:
-        """Return, per position of an axis, which of the regions it belongs to that the roll brought together."""
-        position = torch.arange(length, device=device)
-        if shift == 0:
-            return torch.zeros_like(position)
-        return (position >= length - self.window).long() + (position >= length - shift)
+from mmrepro.ops.windows import ShiftMasks, merge, partition
 
 
 class AxisShiftedWindowAttention(BaseModule):
@@ -101,11 +53,8 @@ class AxisShiftedWindowAttention(BaseModule):
         shifts = tuple(0 if length <= window else self.shift for length in size)
         if any(shifts):
             x = x.roll((-shifts[0], -shifts[1]), (1, 2))
-        down, across = size[0] // window, size[1] // window
-        # (B, H, W, C) -> (B, H/w, w, W/w, w, C) -> (B*windows, w*w, C)
-        x = x.view(batch, down, window, across, window, channels).transpose(2, 3).reshape(-1, window**2, channels)
-        x = self.w_msa(x, self.masks(size, shifts, x) if any(shifts) else None)
-        x = x.view(batch, down, across, window, window, channels).transpose(2, 3).reshape(batch, *size, channels)
+        x = self.w_msa(partition(x, window), self.masks(size, shifts, x) if any(shifts) else None)
+        x = merge(x, window, *size)
         if any(shifts):
             x = x.roll(shifts, (1, 2))
         return self.drop(x[:, :height, :width].reshape(batch, height * width, channels))

@@ -22,9 +22,9 @@ from mmengine.model import bias_init_with_prob
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mm_relation_detr.models.label_range import check_labels
 from mm_relation_detr.models.matching import BatchedHungarianAssigner, Outputs, Pairs
 from mm_relation_detr.models.varifocal import RelationVarifocalLoss
+from mmrepro.detection.label_range import checked_labels
 
 
 class Targets(NamedTuple):
@@ -163,8 +163,10 @@ class RelationDETRHead(DINOHead):
         Raises:
             ValueError: a label that the head has no class for, or predictions that are not finite.
         """
+        instances = [sample.gt_instances for sample in batch_data_samples]
+        metas = [sample.metainfo for sample in batch_data_samples]
         if dn_meta is None:  # else denoising has done it, and on a GPU it waits for the whole forward pass
-            check_labels(batch_data_samples, self.num_classes)
+            checked_labels(instances, metas, self.num_classes)
         logits, boxes = self(hidden_states, boxes)
         denoising, groups = None, 0
         if dn_meta is not None:
@@ -179,13 +181,7 @@ class RelationDETRHead(DINOHead):
             main = self(hybrid["hidden_states"], hybrid["boxes"])
             outputs["hybrid_"] = Outputs(*main, repeat=self.hybrid_repeat)
             outputs["hybrid_enc_"] = Outputs(*encoder, repeat=self.hybrid_repeat)
-        return self.loss_by_feat(
-            outputs,
-            [sample.gt_instances for sample in batch_data_samples],
-            [sample.metainfo for sample in batch_data_samples],
-            denoising,
-            groups,
-        )
+        return self.loss_by_feat(outputs, instances, metas, denoising, groups)
 
     def loss_by_feat(
         self,

@@ -1,12 +1,14 @@
 """Generated data as the configs use them: the data set, its metric, and guessing without looking."""
 
 import pytest
+
+pytest.importorskip("mmdet", reason="mmdet is no dependency of the core")
+
 import torch
 from mmengine.structures import InstanceData
 
-from mm_relation_detr.datasets.generated import GeneratedCocoDataset
-from mm_relation_detr.evaluation.generated import CommonPlacesMetric, GeneratedCocoMetric
-from mm_relation_detr.evaluation.relation_coco_metric import RelationCocoMetric
+from mmrepro.detection.detr_coco_metric import DetrCocoMetric
+from mmrepro.detection.generated_coco import CommonPlacesMetric, GeneratedCocoDataset, GeneratedCocoMetric
 
 SETTINGS = dict(count=12, size=64)
 
@@ -51,7 +53,7 @@ def test_the_truth_has_an_ap_of_one_and_moved_boxes_less(pictures):
 
 def test_a_number_that_is_none_stays_and_one_that_does_not_exist_goes(pictures, monkeypatch):
     found = dict(bbox_mAP=float("nan"), bbox_mAP_s=0.0, bbox_mAP_l=-1.0)
-    monkeypatch.setattr(RelationCocoMetric, "compute_metrics", lambda *_: found)
+    monkeypatch.setattr(DetrCocoMetric, "compute_metrics", lambda *_: found)
     assert GeneratedCocoMetric(generate=SETTINGS).compute_metrics([]).keys() == {"bbox_mAP", "bbox_mAP_s"}
 
 

@@ -1,4 +1,4 @@
-"""COCO's twelve numbers as the official code computes them (xiuqhou/Relation-DETR @ b485955).
+"""COCO's twelve numbers as the official code of DETR and its successors computes them, for boxes and masks.
 
 By category ids, on every image of the annotation file, with 1, 10 and 100 detections per image.
 """
@@ -6,6 +6,7 @@ By category ids, on every image of the annotation file, with 1, 10 and 100 detec
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from mmdet.datasets.api_wrappers import COCO, COCOeval
@@ -13,32 +14,34 @@ from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
 
-from mm_relation_detr.class_space import ClassSpace, Labels, class_space
-from mmrepro.datasets.coco_file import CocoFile, read_coco
+from mmrepro.datasets.coco_file import AnnotationError, CocoFile, read_coco
+from mmrepro.detection.class_space import ClassSpace, Labels, class_space
 
+Measure = Literal["bbox", "segm"]
 NAMES = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
 RECALLS = ("AR@{0}", "AR@{1}", "AR@{2}", "AR_s@{2}", "AR_m@{2}", "AR_l@{2}")
 
 
 @METRICS.register_module()
-class RelationCocoMetric(CocoMetric):
-    """Box AP and AR on every image of an annotation file.
+class DetrCocoMetric(CocoMetric):
+    """AP and AR of boxes, and of masks if asked for, on every image of an annotation file.
 
     Not mmdet's ``CocoMetric``: its labels are places in the file's list of categories, it evaluates AP50 and AP75 with
     1000 detections and rounds to three digits. Labels that no category has are left out, as COCO's tool does.
 
     Args:
         ann_file: the annotation file.
-        labels: how the detector's labels are counted, ``raw`` or ``contiguous``; as ``RelationCocoDataset`` says if
-            None, and raw for data sets that do not say it.
+        labels: how the detector's labels are counted, ``raw`` or ``contiguous``; as ``DetrCocoDataset`` says if None,
+            and raw for data sets that do not say it.
+        metric: ``bbox``, ``segm`` or both. The recall of masks stands under ``segm_AR@1`` and so on.
         proposal_nums: three numbers of detections per image, ascending; with the last AP is computed.
-        classwise: also give ``bbox_mAP/<class>`` for every class.
+        classwise: also give ``bbox_mAP/<class>`` (and ``segm_mAP/<class>``) for every class.
         iou_thrs, format_only, outfile_prefix, backend_args, collect_device, prefix: as in ``CocoMetric``.
 
     Raises:
-        AnnotationError: the annotation file cannot be used.
-        ValueError: the data set's labels or classes are not those of the file, or ``proposal_nums`` are no such
-            numbers.
+        AnnotationError: the annotation file cannot be used, or masks are evaluated and it has none.
+        ValueError: the data set's labels or classes are not those of the file, ``metric`` is another measure, or
+            ``proposal_nums`` are no such numbers; where masks are evaluated, the detector gives none.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class RelationCocoMetric(CocoMetric):
         proposal_nums: Sequence[int] = (1, 10, 100),
         classwise: bool = False,
         *,
+        metric: Measure | Sequence[Measure] = "bbox",
         iou_thrs: Sequence[float] | None = None,
         format_only: bool = False,
         outfile_prefix: str | None = None,
@@ -57,9 +61,12 @@ class RelationCocoMetric(CocoMetric):
     ) -> None:
         if len(proposal_nums) != 3 or list(proposal_nums) != sorted({*proposal_nums}):
             raise ValueError(f"proposal_nums are three ascending numbers, got {tuple(proposal_nums)}")
+        metrics = [metric] if isinstance(metric, str) else list(metric)
+        if not metrics or not set(metrics) <= {"bbox", "segm"}:
+            raise ValueError(f"metric is 'bbox', 'segm' or both, got {metric!r}")
         super().__init__(
             ann_file=None,
-            metric="bbox",
+            metric=metrics,
             proposal_nums=proposal_nums,
             classwise=classwise,
             iou_thrs=iou_thrs,
@@ -69,11 +76,17 @@ class RelationCocoMetric(CocoMetric):
             collect_device=collect_device,
             prefix=prefix,
         )
-        file = read_coco(ann_file, self.backend_args, pictures=False)
+        file = self.read(ann_file)
+        if "segm" in metrics:
+            _require_masks(file)
         self._coco_api = evaluated(file)
         self.img_ids = [image["id"] for image in file.images]
         self.categories, self.ann_file, self.labels = file.categories, ann_file, labels
         self._place_of: dict[int, int] = {}  # of a label among the evaluated categories
+
+    def read(self, ann_file: str) -> CocoFile:
+        """Read and check the annotations; polygons need the pictures' sizes."""
+        return read_coco(ann_file, self.backend_args, pictures="segm" in self.metrics)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Take the detections of a batch; mmdet's part wants a category's place in ``cat_ids`` for its label."""
@@ -86,6 +99,12 @@ class RelationCocoMetric(CocoMetric):
             used = np.isin(found["labels"], list(self._place_of))
             for name in ("bboxes", "scores", "labels"):
                 found[name] = found[name][used]
+            if "segm" in self.metrics:
+                if "masks" not in found:
+                    raise ValueError(
+                        "masks are evaluated, but the detector gives none. Fix: metric='bbox', or a detector with masks"
+                    )
+                found["masks"] = [mask for mask, is_used in zip(found["masks"], used, strict=True) if is_used]
             found["labels"] = np.array([self._place_of[label] for label in found["labels"].tolist()], int)
 
     def _class_space(self, told: Mapping) -> ClassSpace:
@@ -94,14 +113,14 @@ class RelationCocoMetric(CocoMetric):
         if None not in (labels, self.labels) and labels != self.labels:
             raise ValueError(
                 f"{self.ann_file} is evaluated with labels={self.labels!r}, but the data set has {labels!r}. "
-                "Fix: leave labels of RelationCocoMetric out, and set that of the data set to the detector's"
+                "Fix: leave labels of the metric out, and set that of the data set to the detector's"
             )
         space = class_space(self.categories, self.labels or labels or "raw", classes, self.ann_file)
         if classes is not None and space.names != tuple(classes):
             raise ValueError(
                 f"{self.ann_file}: the data set has {len(classes)} classes, {_first(classes)}, but with "
                 f"labels={self.labels or labels or 'raw'!r} the file's are {len(space.names)}, {_first(space.names)}. "
-                "Fix: set labels of RelationCocoMetric to 'raw' or 'contiguous', whichever the data set's are"
+                "Fix: set labels of the metric to 'raw' or 'contiguous', whichever the data set's are"
             )
         return space
 
@@ -111,28 +130,37 @@ class RelationCocoMetric(CocoMetric):
             return super().compute_metrics(results)
         if self.outfile_prefix is not None:
             self.results2json([found for _, found in results], self.outfile_prefix)
-        evaluation = COCOeval(self._coco_api, self._detections([found for _, found in results]), "bbox")
+        return {
+            name: value
+            for measure in self.metrics
+            for name, value in self._measured(measure, [found for _, found in results]).items()
+        }
+
+    def _measured(self, measure: Measure, results: Sequence[dict]) -> dict[str, float]:
+        """Return the numbers of boxes or of masks."""
+        evaluation = COCOeval(self._coco_api, self._detections(measure, results), measure)
         evaluation.params.catIds = self.cat_ids
         evaluation.params.imgIds = self.img_ids
         evaluation.params.maxDets = self.proposal_nums
         evaluation.params.iouThrs = self.iou_thrs
         evaluation.evaluate()
         evaluation.accumulate()
-        found = self._summary(evaluation.eval)
+        found = self._summary(measure, evaluation.eval)
         logger = MMLogger.get_current_instance()
-        logger.info("bbox_mAP_copypaste: " + " ".join(f"{found[f'bbox_{name}']:.3f}" for name in NAMES))
+        logger.info(f"{measure}_mAP_copypaste: " + " ".join(f"{found[f'{measure}_{name}']:.3f}" for name in NAMES))
         if self.classwise:
             name_of = {category["id"]: category["name"] for category in self.categories}
             for place, category in enumerate(self.cat_ids):
-                found[f"bbox_mAP/{name_of[category]}"] = _mean(evaluation.eval["precision"][:, :, place, 0, -1])
+                found[f"{measure}_mAP/{name_of[category]}"] = _mean(evaluation.eval["precision"][:, :, place, 0, -1])
         return found
 
-    def _summary(self, found: Mapping[str, np.ndarray]) -> dict[str, float]:
+    def _summary(self, measure: Measure, found: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Return the twelve numbers.
 
         Not the tool's ``summarize``: whatever the numbers of detections, it computes the first AP with 100.
 
         Args:
+            measure: what they are of.
             found: ``precision`` (thresholds, recalls, classes, sizes, numbers of detections), and ``recall`` without
                 the second axis.
         """
@@ -140,20 +168,24 @@ class RelationCocoMetric(CocoMetric):
         values = [precision[..., 0], *(precision[np.isclose(self.iou_thrs, one)][..., 0] for one in (0.5, 0.75))]
         values += [precision[..., size] for size in (1, 2, 3)]
         values += [recall[:, :, 0, number] for number in range(3)] + [recall[:, :, size, -1] for size in (1, 2, 3)]
-        names = [f"bbox_{name}" for name in NAMES] + [name.format(*self.proposal_nums) for name in RECALLS]
+        of = "" if measure == "bbox" else f"{measure}_"
+        names = [f"{measure}_{name}" for name in NAMES] + [
+            f"{of}{name.format(*self.proposal_nums)}" for name in RECALLS
+        ]
         return dict(zip(names, map(_mean, values), strict=True))
 
-    def _detections(self, results: Sequence[dict]) -> COCO:
-        """Return all detections as COCO's tool takes them; it cannot load none by itself."""
+    def _detections(self, measure: Measure, results: Sequence[dict]) -> COCO:
+        """Return all detections as COCO's tool takes them; it cannot load none by itself.
+
+        A detection has its mask alone where masks are evaluated: by a box beside it the tool would tell its size.
+        """
         listed = [
-            dict(
-                image_id=result["img_id"],
-                category_id=self.cat_ids[label],
-                bbox=self.xyxy2xywh(box),
-                score=float(score),
-            )
+            dict(image_id=result["img_id"], category_id=self.cat_ids[label], score=float(score))
+            | (dict(bbox=self.xyxy2xywh(shape)) if measure == "bbox" else dict(segmentation=shape))
             for result in results
-            for box, score, label in zip(result["bboxes"], result["scores"], result["labels"], strict=True)
+            for shape, score, label in zip(
+                result["bboxes" if measure == "bbox" else "masks"], result["scores"], result["labels"], strict=True
+            )
         ]
         if listed:
             return self._coco_api.loadRes(listed)
@@ -171,6 +203,17 @@ def _mean(values: np.ndarray) -> float:
 
 def _first(names: Sequence[str]) -> str:
     return f"{', '.join(map(repr, names[:3]))}{', ...' if len(names) > 3 else ''}"
+
+
+def _require_masks(file: CocoFile) -> None:
+    """Stop if a file has annotations, crowds included, without masks, which COCO's tool needs."""
+    without = [one for ones in file.annotations.values() for one in ones if not one.get("segmentation")]
+    if without:
+        raise AnnotationError(
+            f"{file.path}: {len(without)} objects have no segmentation (annotation {without[0].get('id', '')} of image "
+            f"{without[0]['image_id']} is the first), but masks are evaluated. Fix: metric='bbox', or give annotations "
+            "with masks"
+        )
 
 
 def evaluated(file: CocoFile) -> COCO:

@@ -1,10 +1,13 @@
 """Lists and XML files at fault are refused with the file, the entries and the fix."""
 
 import pytest
+
+pytest.importorskip("mmdet", reason="mmdet is no dependency of the core")
+
 from PIL import Image
 
-from mm_relation_detr.datasets.voc_file import read_voc
 from mmrepro.datasets.coco_file import AnnotationError
+from mmrepro.detection.voc_file import read_voc
 
 BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>11</xmax><ymax>7</ymax></bndbox>"
 SIZE = "<size><width>40</width><height>30</height><depth>3</depth></size>"

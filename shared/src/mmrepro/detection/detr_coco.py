@@ -1,4 +1,4 @@
-"""COCO as the official code reads it (arXiv 2407.11699; xiuqhou/Relation-DETR @ b485955).
+"""COCO as DETR's official code reads it, and that of the detectors after it, for boxes and masks.
 
 Not mmdet's ``CocoDataset``: that labels from 0, keeps crowds as ignored boxes, drops boxes below one pixel before any
 resizing, does not clip, and shifts labels silently where ``classes`` is in another order than the file.
@@ -17,25 +17,31 @@ import numpy as np
 from mmdet.datasets import BaseDetDataset, CocoDataset
 from mmdet.registry import DATASETS
 from mmdet.visualization.palette import get_palette
+from mmengine.config import Config
 from mmengine.logging import print_log
+from pycocotools.mask import frPyObjects, toBbox
 
-from mm_relation_detr.class_space import Labels, class_space
-from mmrepro.datasets.coco_file import AnnotationError, CocoFile, read_coco
+from mmrepro.datasets.coco_file import AnnotationError, CocoFile, read_coco, refuse
+from mmrepro.datasets.coco_masks import fault_of_mask
 from mmrepro.datasets.image_files import decoding_fault, fault_of_file, missing_files
+from mmrepro.detection.class_space import Labels, class_space, coco_names
 
 _SHOWN = 5
 _TRIED = 20  # pictures, before it is said that none is of use
 
 
 @DATASETS.register_module()
-class RelationCocoDataset(BaseDetDataset):
+class DetrCocoDataset(BaseDetDataset):
     """A data set in COCO's format, with the boxes, labels and choice of images of the official code.
 
     Crowds are left out, boxes are clipped to their image, and those without extent are dropped. For training
     (``test_mode=False``) an image stays if it has an annotation, crowds included, whose sides are both above one pixel;
     ``filter_cfg=dict(filter_empty_gt=False)`` keeps all. ``metainfo["classes"]`` has one name per class score: 91 for
-    COCO with raw ids, ``none`` where no category has the id; ``metainfo["labels"]`` tells ``RelationCocoMetric`` how
+    COCO with raw ids, ``none`` where no category has the id; ``metainfo["labels"]`` tells ``DetrCocoMetric`` how
     they are counted.
+
+    Masks are taken, and looked at, if the pipeline loads them (``LoadAnnotations(with_mask=True)``): polygons, which
+    are joined, or run lengths. They are neither clipped nor asked to have pixels.
 
     Args:
         labels: ``raw`` makes the category id the label, as official detectors do; ``contiguous`` counts from 0, in the
@@ -53,8 +59,8 @@ class RelationCocoDataset(BaseDetDataset):
             while loading, the log alone tells.
 
     Raises:
-        AnnotationError: the annotation file cannot be used, images are missing, or none can be trained on. With
-            every ``bad_images``, if all of them are missing.
+        AnnotationError: the annotation file cannot be used, images are missing, or none can be trained on; masks are
+            wanted, and an object has none or one that is not its own. With every ``bad_images``, if all are missing.
         ValueError: ``metainfo["classes"]`` has a name that the file has not.
     """
 
@@ -72,12 +78,16 @@ class RelationCocoDataset(BaseDetDataset):
         self.skipped_images: dict[str, str] = {}
         self._looked_at: set[int] = set()  # places of the pictures whose file was found in order
         self._usable, self._named = 0, set()  # samples given, and pictures at fault, by this process
+        self._with_mask = False
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation file: one entry per image that can be read, by ascending image id."""
         file = self.read()
         self._take_classes(file)
+        self._with_mask = any(getattr(step, "with_mask", False) for step in self.pipeline.transforms)
+        if self._with_mask:
+            self._check_masks(file)
         counts: Counter[str] = Counter()
         entries = [self._entry(image, file.annotations.get(image["id"], []), counts) for image in file.images]
         if said := ", ".join(f"{count} {what}" for what, count in counts.items() if count):
@@ -197,7 +207,31 @@ class RelationCocoDataset(BaseDetDataset):
 
     def instance(self, annotation: dict, box: list[float]) -> dict:
         """Return mmdet's entry of an annotation with its clipped box."""
-        return dict(bbox=box, bbox_label=self.cat2label[annotation["category_id"]], ignore_flag=0)
+        instance = dict(bbox=box, bbox_label=self.cat2label[annotation["category_id"]], ignore_flag=0)
+        if self._with_mask:
+            instance["mask"] = annotation["segmentation"]
+        return instance
+
+    def _check_masks(self, file: CocoFile) -> None:
+        """Stop if an object to train on has no mask, or one that is not its own."""
+        faults: list[tuple[str, str]] = []
+        objects = 0
+        for image in file.images:
+            width, height = image["width"], image["height"]
+            wanted = [one for one in file.annotations.get(image["id"], []) if one["category_id"] in self.cat2label]
+            for annotation, box in kept_boxes(wanted, width, height):
+                objects += 1
+                mask = annotation.get("segmentation")
+                fault = fault_of_mask(mask, width, height) or _fault_of_place(mask, box)
+                if fault is not None:
+                    faults.append((fault, f"annotation {annotation.get('id', 'of')} of {image['file_name']}"))
+        if objects and {fault for fault, _ in faults} == {"objects without a mask"} and len(faults) == objects:
+            raise AnnotationError(
+                f"{file.path} has boxes alone: none of {objects} objects has a segmentation, but the pipeline loads "
+                "masks. Fix: LoadAnnotations(with_bbox=True, with_mask=False) and a detector without masks, or give "
+                "annotations with masks"
+            )
+        refuse(file.path, *faults)
 
     def _find_bad_images(self, paths: list[str], source: str) -> dict[str, str]:
         bad = {path: "known to be bad" for path in paths if PurePosixPath(path).name in self.known_bad_images}
@@ -247,6 +281,22 @@ def _sticks_out(box: Sequence[float], width: float, height: float) -> bool:
     return min(x, y) < -0.5 or x + w > width + 0.5 or y + h > height + 0.5
 
 
+def _fault_of_place(mask: list | dict, box: Sequence[float]) -> str | None:
+    """Return what is wrong with the place of a sound mask: it does not meet its box (x1, y1, x2, y2)."""
+    if isinstance(mask, dict):
+        runs = mask if isinstance(mask["counts"], str) else frPyObjects(mask, *mask["size"])
+        x, y, width, height = toBbox(runs)
+        if not width:
+            return "run lengths without a pixel"
+        left, top, right, bottom = x, y, x + width, y + height
+    else:
+        left, right = (extreme(extreme(polygon[::2]) for polygon in mask) for extreme in (min, max))
+        top, bottom = (extreme(extreme(polygon[1::2]) for polygon in mask) for extreme in (min, max))
+    margin = 1  # pixel: tools round boxes and outlines differently
+    apart = left > box[2] + margin or top > box[3] + margin or right < box[0] - margin or bottom < box[1] - margin
+    return "masks outside their boxes" if apart else None
+
+
 def _other_size(sample: dict, annotated: tuple[int, int]) -> str | None:
     """Return what is wrong with the size of a loaded picture; None also where the pipeline does not tell it.
 
@@ -273,3 +323,21 @@ def palette_of(names: Sequence[str]) -> list[tuple[int, ...]]:
     coco = dict(zip(CocoDataset.METAINFO["classes"], CocoDataset.METAINFO["palette"], strict=True))
     others = [tuple(map(int, colour)) for colour in get_palette("random", len(names))]
     return [coco.get(name, other) for name, other in zip(names, others, strict=True)]
+
+
+def classes_of_config(config: Config, outputs: int) -> Sequence[str] | None:
+    """Return the class names that a config's test data or its kind of data state, or COCO's if it is on COCO.
+
+    Args:
+        config: with a ``test_dataloader``.
+        outputs: how many class scores the detector has; names of a kind of data are taken if there are as many.
+    """
+    dataset = config.test_dataloader.dataset
+    if named := (dataset.get("metainfo") or {}).get("classes"):
+        return named
+    kind = dataset.type if isinstance(dataset.type, type) else DATASETS.get(dataset.type)
+    names = getattr(kind, "METAINFO", {}).get("classes", ())
+    if len(names) == outputs:
+        return names
+    # Not their subclasses: SA-Det-100k's detectors have 91 scores too, of other classes.
+    return coco_names(outputs) if kind in (CocoDataset, DetrCocoDataset) else None

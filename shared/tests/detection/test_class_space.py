@@ -2,8 +2,9 @@
 
 import pytest
 
-from mm_relation_detr.class_rows import COCO_IDS
-from mm_relation_detr.class_space import class_space
+pytest.importorskip("mmdet", reason="mmdet is no dependency of the core")
+
+from mmrepro.detection.class_space import COCO_IDS, class_space, coco_names
 
 CATEGORIES = [dict(id=7, name="cat"), dict(id=1, name="dog"), dict(id=3, name="owl")]
 
@@ -66,3 +67,8 @@ def test_raw_ids_that_are_no_labels_are_refused():
 def test_other_labels_are_refused():
     with pytest.raises(ValueError, match="'raw' or 'contiguous', got 'dense'"):
         class_space(CATEGORIES, "dense")
+
+
+def test_cocos_names_stand_at_their_raw_ids_or_in_their_order():
+    assert [coco_names(91)[number] for number in (0, 1, 12, 90)] == ["none", "person", "none", "toothbrush"]
+    assert (coco_names(80)[0], coco_names(80)[79], coco_names(20)) == ("person", "toothbrush", None)

@@ -1,7 +1,7 @@
 """Which label stands for which category: the raw category ids of the official detectors, or 0, 1, 2, ... as in mmdet.
 
-Official detectors (arXiv 2407.11699, xiuqhou/Relation-DETR @ b485955) use the category id of the annotations as the
-label: 91 class scores for COCO, of which 80 can be positive. ``class_rows`` converts the weights of a checkpoint.
+Official detectors of DETR's family use the category id of the annotations as the label: 91 class scores for COCO, of
+which 80 can be positive.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .class_rows import UNUSED
+from mmdet.datasets import CocoDataset
 
 Labels = Literal["raw", "contiguous"]
+UNUSED = "none"
+COCO_IDS = tuple(number for number in range(1, 91) if number not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 _MOST_ROWS = 20_000  # of class scores; far more than any data set has, far fewer than hashes used as ids would make
 
 
@@ -84,3 +86,12 @@ def class_space(
             "Fix: labels='contiguous'"
         )
     return ClassSpace(tuple(name_of.get(row, UNUSED) for row in range(rows)), {row: row for row in sorted(name_of)})
+
+
+def coco_names(outputs: int) -> tuple[str, ...] | None:
+    """Return COCO's names for 91 scores (by raw category id, ``none`` where there is no category) or 80, else None."""
+    names = CocoDataset.METAINFO["classes"]
+    if outputs == len(names):
+        return names
+    of_id = dict(zip(COCO_IDS, names, strict=True))
+    return tuple(of_id.get(number, UNUSED) for number in range(outputs)) if outputs == max(COCO_IDS) + 1 else None
