@@ -1,0 +1,12 @@
+# ViDT with CoaT-Lite mini, 50 epochs on COCO. Not a row of the paper: the official code has it without a published
+# number.
+# Expected: nobody says.
+# Cost: nobody says.
+#
+#   mim train mmrepro-vidt vidt_coat-lite-mini_8xb2-50e_coco.py --launcher pytorch --gpus 8
+_base_ = [
+    "../_base_/models/vidt_coat-lite-mini.py",
+    "../_base_/datasets/coco.py",
+    "../_base_/schedules/adamw_50e.py",
+    "../_base_/default_runtime.py",
+]
