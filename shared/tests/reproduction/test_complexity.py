@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import replace
 
@@ -24,6 +25,24 @@ def test_official_keys_that_do_not_become_our_state_dict_are_listed(fake_paper):
         complexity.measure(rows("fake")[0])
     for words in ("proj.bias", "neck.bias", "proj.weight: (3, 5)"):
         assert words in str(raised.value)
+
+
+def test_what_the_official_code_never_uses_is_not_counted(fake_paper):
+    shapes = {"head.weight": [3, 4], "head.bias": [3], "idle.weight": [7]}
+    fake_paper.write("tests/parity/keys_fake.json", json.dumps({"variants": {"only": {"state_dict": shapes}}}))
+    with pytest.raises(CheckpointMismatchError, match=r"idle\.weight"):
+        complexity.measure(rows("fake")[0])
+    converter = importlib.import_module("mm_fake.checkpoint")
+    whole = converter.from_official
+    converter.from_official = lambda state: whole({key: state[key] for key in state if key != "idle.weight"})
+    converter.never_used = lambda state: {"idle.weight"}
+    metrics, _ = complexity.measure(rows("fake")[0])
+    assert metrics == {
+        "parameters": 15,
+        "official_parameters": 15,
+        "never_used_parameters": 7,
+        "official_keys": 3,
+    }
 
 
 def test_a_key_list_is_counted_without_duplicates_integers_and_statistics():

@@ -126,9 +126,13 @@ def test_sizes_and_parity(fake_paper):
     ledger.append(file, Entry("*", "parity", counts, ""))
     text = tables.parity_markdown("fake")
     assert "official key list's: 1 of 2 configs." in text
+    assert "never uses" not in text
     assert "4 cases passed, the worst at 0.5 of its tolerance, 1 not served" in text
     ledger.append(file, Entry("fake_b", "complexity", {"parameters": 16}, "c"))
     assert "`fake_b`: off by +1 parameters against the metafile (16 parameters)" in tables.parity_markdown("fake")
+    sizes = {"parameters": 15, "official_parameters": 15, "never_used_parameters": 1200}
+    ledger.append(file, Entry("fake_a", "complexity", sizes, "c"))
+    assert "lists hold 1,200 parameters more, which the official code never uses." in tables.parity_markdown("fake")
 
 
 def test_benchmarks(fake_paper):

@@ -156,6 +156,11 @@ def to_official(state: Mapping[str, Tensor], *, contiguous: bool = False, unused
     return _rules_of(state, unused).backward(state)
 
 
+def never_used(state: Mapping[str, Tensor]) -> set[str]:
+    """Return the keys of an official state dict whose parameters the official code never uses."""
+    return set(state) - set(to_official(from_official(state), unused=False))
+
+
 def infer_config(
     state: Mapping[str, Tensor], *, contiguous: bool = False, num_layers: int | None = None, heads: Heads = "all"
 ) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from . import configs
 from .rows import Row
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 # Statistics of batch norms: in a state dict, but no parameters.
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -27,8 +27,9 @@ def measure(row: Row) -> tuple[dict[str, float], dict]:
     """Build a row's model on the meta device and count.
 
     Returns:
-        Metrics (``parameters``; ``official_parameters`` and ``official_keys`` where the key list is at hand; ``gmacs``
-        where a reported number exists), and details for the ledger.
+        Metrics (``parameters``; ``official_parameters`` and ``official_keys`` where the key list is at hand, and
+        ``never_used_parameters``, which the official ones are without, where the paper's converter knows of some;
+        ``gmacs`` where a reported number exists), and details for the ledger.
 
     Raises:
         CheckpointMismatchError: the paper's converter does not turn the official keys into exactly our state dict.
@@ -40,8 +41,15 @@ def measure(row: Row) -> tuple[dict[str, float], dict]:
     if row.official_keys and checkout:
         file, _, variant = row.official_keys.partition("#")
         listed = load_keys(checkout / "tests" / "parity" / file)[variant]
+        state = _state(listed)
+        converter = import_module(f"{papers.module(row.paper)}.checkpoint")
         metrics["official_parameters"] = official_parameters(listed)
-        metrics["official_keys"] = _convert(row, listed, model)
+        if hasattr(converter, "never_used"):
+            unused = sum(state[key].numel() for key in converter.never_used(state))
+            metrics["official_parameters"] -= unused
+            metrics["never_used_parameters"] = unused
+        _require_converted(row, converter.from_official(state), model)
+        metrics["official_keys"] = len(state)
         details["keys"] = row.official_keys
     if row.gmacs is not None and row.input_shape:
         metrics["gmacs"] = gmacs(model, row.input_shape)
@@ -89,20 +97,22 @@ def gmacs(model: nn.Module, input_shape: tuple[int, ...]) -> float:
     return counter.get_total_flops() / 2 / 1e9
 
 
-def _convert(row: Row, listed: dict, model: nn.Module) -> int:
-    """Return the number of official keys, after the paper's converter has turned them into exactly the model's."""
+def _state(listed: dict) -> dict[str, Tensor]:
+    """Return a state dict of a key list, second names included, on the meta device."""
     import torch
-
-    from mmrepro.checkpoint import CheckpointMismatchError, differences
 
     integers = set(listed.get("integer_buffers", ()))
     state = {
         key: torch.empty(shape, dtype=torch.long if key in integers else torch.float32, device="meta")
         for key, shape in listed["state_dict"].items()
     }
-    state |= {duplicate: state[key] for duplicate, key in (listed.get("aliases") or {}).items()}
-    converter = import_module(f"{papers.module(row.paper)}.checkpoint")
-    problems = differences(converter.from_official(state), model)
+    return state | {duplicate: state[key] for duplicate, key in (listed.get("aliases") or {}).items()}
+
+
+def _require_converted(row: Row, ours: dict[str, Tensor], model: nn.Module) -> None:
+    """Raise CheckpointMismatchError unless converted keys are exactly the model's."""
+    from mmrepro.checkpoint import CheckpointMismatchError, differences
+
+    problems = differences(ours, model)
     if any(problems.values()):
         raise CheckpointMismatchError(row.official_keys, problems)
-    return len(state)

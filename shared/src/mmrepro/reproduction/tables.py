@@ -174,10 +174,18 @@ def parity_markdown(paper: str) -> str:
     lines = [f"- Number of parameters equal to the official key list's: {sum(official)} of {len(official)} configs."]
     if others:
         lines.append(f"- Equal to the metafile's, where there is no official list: {sum(others)} of {len(others)}.")
+    if unused := _never_used([row.name for row in found], entries):
+        between = " to ".join(f"{count:,}" for count in sorted({min(unused), max(unused)}))
+        lines.append(f"- Official lists hold {between} parameters more, which the official code never uses.")
     lines += [f"  - `{name}`: {one.text} ({one.detail})" for name, one in sizes.items() if one.text and not one.reached]
     parity = judge(found[0], "parity", entries) if found else Verdict("parity", "")
     lines.append(f"- Stored cases of the official code: {parity.detail or NOTHING}.")
     return "\n".join(lines)
+
+
+def _never_used(names: Sequence[str], entries: list[Entry]) -> list[int]:
+    counted = [current[-1].metrics for name in names if (current := ledger.current(entries, name, "complexity"))]
+    return [int(one["never_used_parameters"]) for one in counted if one.get("never_used_parameters")]
 
 
 def benchmarks_root(paper: str) -> Path | None:
