@@ -9,6 +9,7 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from mm_vidt.checkpoint import to_official
@@ -63,7 +64,8 @@ def saved(tmp_path_factory) -> tuple[dict, Path]:
     """The settings and weights of a wider teacher of other classes."""
     torch.manual_seed(0)
     config = settings(width=24, classes=7)
-    teacher = MODELS.build(copy.deepcopy(config))
+    with DefaultScope.overwrite_default_scope("mmdet"):  # fixtures of a module come before that of conftest
+        teacher = MODELS.build(copy.deepcopy(config))
     teacher.init_weights()
     path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
     save(path, teacher.state_dict(), {})
