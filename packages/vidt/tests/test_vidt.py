@@ -194,8 +194,9 @@ def test_an_image_s_prediction_does_not_depend_on_its_neighbour(kind):
     with torch.no_grad():
         together = model.predict(images, samples)[1].pred_instances
         alone = model.predict(images[1:], samples[1:])[0].pred_instances
-    torch.testing.assert_close(together.scores, alone.scores)
-    torch.testing.assert_close(together.bboxes, alone.bboxes)
+    # two images and one are multiplied in other blocks, so float32 rounds otherwise, with two threads above all
+    torch.testing.assert_close(together.scores, alone.scores, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(together.bboxes, alone.bboxes, rtol=1e-5, atol=1e-3)
 
 
 def test_boxes_are_parts_of_the_original_picture_without_padding():
