@@ -348,10 +348,9 @@ def test_two_processes_average_to_the_gradients_of_one(tmp_path):
     try:
         expected = {path.stem: vidt_ranks.gradients(Config.fromfile(path)) for path in tmp_path.glob("*.py")}
         found = vidt_ranks.all_gradients(tmp_path, 0, port)
-    except BaseException:
-        child.kill()
-        raise
-    finish(child)
+        finish(child)
+    finally:
+        child.kill()  # it waits for this process, which may have failed
     for name, one in expected.items():
         assert one.keys() == found[name].keys(), name
         errors = gradient_errors(one, found[name], floor=1e-4)
