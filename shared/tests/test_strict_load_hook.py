@@ -191,3 +191,11 @@ def test_the_next_checkpoint_of_a_resumed_run_has_the_running_config(runner, tmp
         written = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
     assert written.count(b"the running config") == 2  # in the meta and in the message hub
     assert safe_loading.CONFIG_STAND_IN.encode() not in written
+
+
+def test_no_training_is_resumed_from_weights_alone(runner, tmp_path):
+    torch.save(official_state(), tmp_path / "official.pth")
+    with pytest.raises(CheckpointMismatchError) as caught:
+        runner(resume=True, load_from=str(tmp_path / "official.pth")).load_or_resume()
+    for words in ("official.pth", "no training can be resumed", "load_from="):
+        assert words in str(caught.value)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmrepro.datasets import registry
-from mmrepro.reproduction import environment, ledger, rows, tiers
+from mmrepro.reproduction import environment, ledger, rows, tables, tiers
 from mmrepro.reproduction.reproduce import reproduce
 from mmrepro.reproduction.tiers import Settings
 from mmrepro.reproduction.verdicts import judge
@@ -372,3 +372,45 @@ def test_runs_inside_the_package_are_refused(fake_paper):
 
 def test_every_tier_has_a_claim():
     assert tiers.TIERS == ("complexity", "parity", "evaluate", "train")
+
+
+VAL_IS_TEST = """
+val_dataloader = dict(dataset=dict(type="Sets", names=["a"], pipeline=["read labels"]))
+test_dataloader = dict(dataset=dict(type="Sets", names=["a", "b"], pipeline=["read"]))
+"""
+TRAIN_OF_TWO = """
+import argparse, json, pathlib
+parser = argparse.ArgumentParser()
+parser.add_argument("config")
+parser.add_argument("--work-dir", type=pathlib.Path)
+parser.add_argument("--seed", type=int)
+options = parser.parse_args()
+for name, seed in (("best_mse_epoch_1.pth", options.seed), ("epoch_2.pth", options.seed + 10)):
+    (options.work_dir / name).write_text(json.dumps(dict(seed=seed)))
+(options.work_dir / "last_checkpoint").write_text("/moved/since/epoch_2.pth")
+"""
+
+
+def test_a_best_checkpoint_that_was_chosen_on_the_tested_data_is_named_beside_the_last_one(fake_paper, settings):
+    config = fake_paper.root / "configs/fake/fake_a.py"
+    config.write_text(config.read_text() + VAL_IS_TEST)
+    fake_paper.write("tools/train.py", TRAIN_OF_TWO)
+    outcomes = reproduce("fake", settings, pattern="fake_a", tiers=["train"])
+    assert all(one.text.split(", ")[-2] == "best checkpoint on the tested data" for one in outcomes), outcomes
+    trained = entries(fake_paper)
+    assert [entry.details["last"]["mse"] for entry in trained] == [0.391, 0.392]
+    shown = "MSE 0.382 ± 0.001, last 0.392 ± 0.001, MAE 0.4 ± 0.0, last 0.4 ± 0.0"
+    table = tables.results_markdown("fake")
+    assert f"| {shown} (2 seeds, best checkpoint on the tested data) |" in table
+    fake_paper.write("tools/train.py", TRAIN_OF_TWO.replace("/epoch_2.pth", "/epoch_3.pth"))
+    outcome = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(3,))[0]
+    assert "names epoch_3.pth, which is not there" in outcome.text
+
+
+@pytest.mark.parametrize("other", ['names=["c"]', 'root="there", names=["a"]'])
+def test_a_best_checkpoint_that_was_chosen_on_other_data_is_the_result(fake_paper, settings, other):
+    config = fake_paper.root / "configs/fake/fake_a.py"
+    config.write_text(config.read_text() + VAL_IS_TEST.replace('names=["a"]', other))
+    (outcome,) = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))
+    assert "tested data" not in outcome.text
+    assert "last" not in entries(fake_paper)[0].details

@@ -50,6 +50,9 @@ class StrictLoadHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put our state dict under ``state_dict``, checked."""
+        if runner._resume and "epoch" not in (checkpoint.get("meta") or {}):  # else the Runner ends in KeyError: 'meta'
+            line = "it has weights, but neither step nor optimizer. Fix: load_from=..., which starts from weights alone"
+            raise CheckpointMismatchError(source_of(checkpoint), {"no training can be resumed from it": [line]})
         state, model = self.read(runner, checkpoint), model_of(runner)
         problems = {
             kind: [line for line in lines if not line.startswith(self.ignore)] if self.ignore else lines

@@ -14,6 +14,8 @@ from .rows import Row
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+# How a sample is read does not make it another sample.
+_READING = ("pipeline", "test_mode")
 # They change nothing that is measured.
 _NOT_MEASURED = ("work_dir", "tiny", "launcher")
 
@@ -33,6 +35,25 @@ def load(row: Row) -> Config:
 def has_test(row: Row) -> bool:
     """Return whether a row's config names what is tested."""
     return load(row).get("test_dataloader") is not None
+
+
+def chosen_on_test(row: Row) -> bool:
+    """Return whether the data on which a row's training chooses its best checkpoint are among those it is tested on."""
+    config = load(row)
+    if not config.get("val_dataloader") or not config.get("test_dataloader"):
+        return False
+    val, test = (
+        {key: value for key, value in config[f"{name}_dataloader"]["dataset"].items() if key not in _READING}
+        for name in ("val", "test")
+    )
+    return val.keys() == test.keys() and all(_among(value, test[key]) for key, value in val.items())
+
+
+def _among(some: object, others: object) -> bool:
+    """Return whether two settings are equal, or lists of which the first holds some of the second's entries."""
+    if isinstance(some, (list, tuple)) and isinstance(others, (list, tuple)):
+        return all(one in others for one in some)
+    return some == others
 
 
 def digest(row: Row) -> str:

@@ -20,6 +20,7 @@ from . import environment
 
 NAME = "reproductions.json"
 LOCK_SECONDS = 30.0  # how long to wait for another process that writes; a write takes milliseconds
+LAST = "last"  # in an entry's details: metrics of the last checkpoint, where the best was chosen on what is tested
 EVERY_ROW = "*"  # the row of an entry that speaks for the whole paper: its parity cases
 
 

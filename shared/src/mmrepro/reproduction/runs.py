@@ -48,6 +48,22 @@ def train(
     return found[-1]
 
 
+def last_checkpoint(work_dir: Path) -> Path:
+    """Return the checkpoint that a training wrote last.
+
+    Raises:
+        RunFailedError: the training says of none, or the file is gone.
+    """
+    note = work_dir / "last_checkpoint"
+    if not note.is_file():
+        raise RunFailedError(f"the training left no {note}, which names its last checkpoint")
+    # a folder may have been moved since
+    found = work_dir / Path(note.read_text(encoding="utf-8").strip()).name
+    if not found.is_file():
+        raise RunFailedError(f"{note} names {found.name}, which is not there")
+    return found
+
+
 def evaluate(
     paper: str,
     config: Path,

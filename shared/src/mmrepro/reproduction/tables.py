@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import geometric_mean
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from . import ledger
 from .ledger import Entry
 from .rows import Average, Row, averages, not_reproducible, rows
 from .tiers import TIERS
-from .verdicts import Measured, Verdict, decimals, format_number, judge, judge_average
+from .verdicts import CHOSEN, Measured, Verdict, decimals, format_number, judge, judge_average
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -84,19 +85,24 @@ def badges(verdicts: dict[str, Verdict]) -> str:
 
 
 def measured_text(one: Measured) -> str:
-    """Return ``0.386 ± 0.002 (3 seeds)``, or the value alone for a single run; runs on an unclean tree are named."""
+    """Return ``0.386 ± 0.002 (3 seeds)``, or the value alone for a single run.
+
+    Runs on an unclean tree are named. Where the best checkpoint was chosen on the tested data, that is said, and the
+    last one's value stands beside it.
+    """
     return _value_text(one) + _remarks(one)
 
 
 def _value_text(one: Measured) -> str:
     digits = decimals(one.metric)
     spread = "" if one.spread is None else f" ± {one.spread:.{digits}f}"
-    return f"{one.mean:.{digits}f}{spread}"
+    last = f", last {_value_text(replace(one, values=one.last, last=()))}" if one.last else ""
+    return f"{one.mean:.{digits}f}{spread}{last}"
 
 
 def _remarks(one: Measured) -> str:
     seeds = "" if one.spread is None else f"{len(one.values)} seeds"
-    remarks = ", ".join(filter(None, (seeds, "unclean tree" if one.unclean else "")))
+    remarks = ", ".join(filter(None, (seeds, CHOSEN if one.last else "", "unclean tree" if one.unclean else "")))
     return f" ({remarks})" if remarks else ""
 
 

@@ -15,7 +15,7 @@ from .faults import FAULTS, NotRunError
 from .ledger import Entry
 from .official_weights import SharedTests
 from .rows import Row, rows
-from .verdicts import format_number, judge
+from .verdicts import CHOSEN, format_number, judge
 
 CLAIMS = {
     "complexity": "parameters equal the official key list exactly; operations lie within 3 % of the reported ones",
@@ -74,6 +74,8 @@ def _measured_text(row: Row, tier: str, entry: Entry) -> str:
     ]
     if any(one.unclean for one in verdict.measured):
         one_by_one.append("unclean tree")
+    if any(one.last for one in verdict.measured):
+        one_by_one.append(CHOSEN)
     if not row.metrics and tier in ("evaluate", "train"):
         one_by_one = [f"{name} {value:.4g}" for name, value in entry.metrics.items()]
     words = one_by_one or [f"{verdict.text or 'nothing to compare with'}: {verdict.detail}"]
@@ -152,6 +154,10 @@ def _train(row: Row, settings: Settings, seed: int | None) -> Entry:
     options = {"data_root": settings.data_root, "threads": settings.threads}
     best = runs.train(row.paper, configs.path(row), folder, seed=seed, **options)
     metrics = runs.evaluate(row.paper, configs.path(row), best, folder, **options)
+    details: dict = {"checkpoint": best.name, **_unverified_data(row, settings)}
+    if configs.chosen_on_test(row):  # the last checkpoint is one that nobody chose
+        last = runs.last_checkpoint(folder)
+        details[ledger.LAST] = runs.evaluate(row.paper, configs.path(row), last, folder / "last", **options)
     return ledger.entry(
         row.paper,
         row.name,
@@ -159,7 +165,7 @@ def _train(row: Row, settings: Settings, seed: int | None) -> Entry:
         metrics,
         config=digest,
         seed=seed,
-        details={"checkpoint": best.name, **_unverified_data(row, settings)},
+        details=details,
         seconds=time.monotonic() - start,
         threads=settings.threads,
     )

@@ -18,6 +18,7 @@ from .rows import Average, Metric, Row
 BASELINE = "baseline_"
 NO_NUMBER = "measured; the paper gives no number for it alone"
 DIFFERS = "differs (convention)"
+CHOSEN = "best checkpoint on the tested data"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Measured:
     seeds: tuple[int | None, ...]
     baseline: float | None  # a trivial method's value on the same samples
     unclean: bool = False  # one of the runs was made on a checkout that differed from its commit
+    last: tuple[float, ...] = ()  # of the last checkpoints, where the values are of the best on the tested data
 
     @property
     def mean(self) -> float:
@@ -127,6 +129,7 @@ def _measured(metric: Metric, speaking: list[Entry]) -> Measured:
         tuple(item.seed for item in speaking),
         mean(baselines) * metric.scale if baselines else None,
         any(_is_unclean(item) for item in speaking),
+        tuple(item.details[ledger.LAST][metric.key] * metric.scale for item in speaking if ledger.LAST in item.details),
     )
 
 
