@@ -5,7 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmrepro.ops.pointwise import PointwiseConv2d, PointwiseLinear, linear
+from mmrepro.ops import pointwise
+from mmrepro.ops.onednn import product
+from mmrepro.ops.pointwise import PointwiseConv2d, PointwiseLinear, linear, with_pointwise
 
 
 @pytest.mark.parametrize("shape", [(2, 21, 24, 6), (1, 34, 6), (37, 6), (1, 5, 6), (0, 6), (32, 6)])
@@ -56,3 +58,30 @@ def test_a_traced_layer_takes_other_sizes():
     traced = torch.jit.trace(layer, torch.randn(1, 32, 6))
     tokens = torch.randn(2, 37, 6)
     assert torch.allclose(traced(tokens), layer(tokens), atol=1e-6)
+
+
+def test_without_a_graph_any_number_of_tokens_goes_to_onednn(monkeypatch):
+    layer, tokens = PointwiseLinear(6, 10), torch.randn(2, 257, 6)
+    taken = []
+    monkeypatch.setattr(pointwise, "product", lambda *given: taken.append(len(given)) or product(*given))
+    expected = F.linear(tokens, layer.weight, layer.bias)
+    assert layer(tokens).requires_grad
+    assert not taken
+    with torch.no_grad():
+        torch.testing.assert_close(layer(tokens), expected.detach())
+        assert len(taken) == 1
+        assert layer(tokens[:0]).shape == (0, 257, 10)
+        assert layer.double()(tokens.double()).dtype == torch.float64
+    assert len(taken) == 1
+
+
+def test_linear_layers_of_a_module_become_fast_ones_with_their_parameters():
+    module = nn.Sequential(nn.Linear(6, 4), nn.Sequential(nn.ReLU(), nn.Linear(4, 2)))
+    weights, tokens = {name: tensor.clone() for name, tensor in module.state_dict().items()}, torch.randn(3, 6)
+    expected = module(tokens)
+    assert with_pointwise(module) is module
+    kinds = [type(layer) for layer in (module[0], module[1][0], module[1][1])]
+    assert kinds == [PointwiseLinear, nn.ReLU, PointwiseLinear]
+    torch.testing.assert_close(module(tokens), expected)
+    assert module.state_dict().keys() == weights.keys()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in module.state_dict().items())

@@ -3,7 +3,6 @@
 import copy
 import itertools
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,13 +20,10 @@ from mmrepro.engine import test as test_tool
 from mmrepro.engine import train as train_tool
 from mmrepro.engine.errors import NonFiniteError
 from mmrepro.safe_loading import load
-from mmrepro.testing import SplitAdapter, load_config, tiny
-from mmrepro.testing.children import finish, free_port, start
-from mmrepro.testing.distributed import assert_mim_two_ranks_train, gradient_errors
+from mmrepro.testing import load_config, tiny
+from mmrepro.testing.distributed import assert_mim_two_ranks_train
+from mmrepro.testing.mean_gradients import assert_two_ranks_average_to_one, first_step, gradients
 from mmrepro.testing.resume import assert_resume_bit_equal
-
-HERE = Path(__file__).resolve().parent
-vidt_ranks = SplitAdapter(HERE, {}).part("vidt_ranks")
 
 VIDT = "vidt_swin-nano_8xb2-50e_coco"
 PLUS = "vidt-plus_swin-nano_300q_8xb2-50e_coco"
@@ -205,12 +201,12 @@ def test_gradients_in_bfloat16_are_those_of_float32(request, tmp_path, kind):
         config.model.init_cfg = dict(type="Pretrained", checkpoint=str(best))
     else:
         config = distiller(tmp_path) if kind == "distiller" else small(dict(coat=COAT).get(kind, NECK_FREE), tmp_path)
-    gradients = []
+    both = []
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled):
-            found = vidt_ranks.gradients(copy.deepcopy(config))
-        gradients.append(torch.cat([found[key].flatten().double() for key in sorted(found)]))
-    one, other = gradients
+            found = gradients(copy.deepcopy(config))
+        both.append(torch.cat([found[key].flatten().double() for key in sorted(found)]))
+    one, other = both
     assert not torch.equal(one, other)
     assert torch.cosine_similarity(one, other, dim=0) > 0.95
     assert 0.9 < other.norm() / one.norm() < 1.1
@@ -340,21 +336,7 @@ def kinds(work_dir: Path) -> dict[str, Config]:
 
 
 def test_two_processes_average_to_the_gradients_of_one(tmp_path):
-    """All kinds at once, for most of the time goes into importing mmdet; this process is the first of the two."""
-    for name, config in kinds(tmp_path).items():
-        config.dump(tmp_path / f"{name}.py")
-    port = free_port()
-    child = start([sys.executable, str(HERE / "vidt_ranks.py"), str(tmp_path), str(port)])
-    try:
-        expected = {path.stem: vidt_ranks.gradients(Config.fromfile(path)) for path in tmp_path.glob("*.py")}
-        found = vidt_ranks.all_gradients(tmp_path, 0, port)
-        finish(child)
-    finally:
-        child.kill()  # it waits for this process, which may have failed
-    for name, one in expected.items():
-        assert one.keys() == found[name].keys(), name
-        errors = gradient_errors(one, found[name], floor=1e-4)
-        assert {key: error for key, error in errors.items() if not error <= 1e-5} == {}, name
+    assert_two_ranks_average_to_one(kinds(tmp_path), tmp_path)
 
 
 def test_mim_trains_with_two_processes_that_stay_equal(tmp_path):
@@ -438,7 +420,7 @@ def test_layers_computed_again_change_nothing(tmp_path):
     for again in (False, True):
         config = dropping(PLUS, tmp_path)
         config.model.backbone.with_cp = config.model.decoder.with_cp = again
-        model, losses = vidt_ranks.first_step(config)
+        model, losses = first_step(config)
         results.append([*losses.values(), *(weight.grad for weight in model.parameters())])
     assert len(results[0]) > 100
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))

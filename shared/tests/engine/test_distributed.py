@@ -11,12 +11,19 @@ from mmrepro.engine.partwise_parallel import PartwiseDistributedDataParallel
 from mmrepro.engine.reduced_losses_hook import ReducedLossesHook
 from mmrepro.testing import toy
 from mmrepro.testing.distributed import assert_two_ranks_equal_one, gradient_errors
+from mmrepro.testing.mean_gradients import assert_two_ranks_average_to_one
 
 QUIET = {"model.dropout": 0.0, "train_dataloader.dataset.noise": 0.0}
 
 
 def test_two_processes_average_to_the_gradients_of_one(tmp_path):
     assert_two_ranks_equal_one(toy.config(), tmp_path, changes=QUIET)
+
+
+def test_several_configs_are_compared_at_once_and_the_one_that_differs_is_named(tmp_path):
+    quiet, dropping = (toy.config(**{"train_dataloader.dataset.noise": 0.0, "model.dropout": p}) for p in (0.0, 0.5))
+    with pytest.raises(AssertionError, match=r"^dropping: two processes do not average .* first\.weight by "):
+        assert_two_ranks_average_to_one(dict(quiet=quiet, dropping=dropping), tmp_path)
 
 
 @pytest.mark.parametrize("present", [[], [dict(type="ReducedLossesHook")], [dict(type=ReducedLossesHook)]])

@@ -8,15 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmrepro.ops.onednn import is_fast, product
+
 IMAGES = 16  # from this batch on PyTorch hands 1x1 convolutions to oneDNN on one thread too; before, to MKL
 MOST_IMAGES = 128
 
 
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Compute ``tokens @ weight.T + bias``, on the CPU by oneDNN where the number of tokens allows it.
+    """Compute ``tokens @ weight.T + bias``, on the CPU by oneDNN where no gradient is kept or the tokens allow it.
 
     PyTorch gives matrix products in float32 to MKL, which uses no AVX-512 on AMD processors; convolutions go to
-    oneDNN, which does. A 1x1 convolution over channels-last maps is the same product on the same memory layout.
+    oneDNN, which does. A 1x1 convolution over channels-last maps is the same product on the same memory layout, and
+    has gradients; it needs a number of tokens that makes equal images. Without gradients there is a direct way.
 
     Args:
         tokens: (..., C).
@@ -26,11 +29,11 @@ def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     Returns:
         (..., O).
     """
-    images = None
-    if tokens.device.type == "cpu" and tokens.dtype == torch.float32 and not _is_recorded():
-        images = _images(tokens.numel() // max(tokens.shape[-1], 1))
-    if images is None or torch.is_autocast_enabled("cpu"):
+    if not is_fast(tokens) or weight.dtype != tokens.dtype:
         return F.linear(tokens, weight, bias)
+    images = _images(tokens.numel() // tokens.shape[-1])
+    if images is None:
+        return F.linear(tokens, weight, bias) if torch.is_grad_enabled() else product(tokens, weight, bias)
     maps = tokens.reshape(images, -1, 1, tokens.shape[-1]).permute(0, 3, 1, 2)  # (images, C, N / images, 1)
     maps = F.conv2d(maps, weight[:, :, None, None], bias)
     return maps.permute(0, 2, 3, 1).reshape(*tokens.shape[:-1], -1)
@@ -60,12 +63,15 @@ class PointwiseConv2d(nn.Conv2d):
         return linear(maps.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
-def _is_recorded() -> bool:
-    """Whether sizes of this call would become part of a program."""
-    return torch.jit.is_tracing() or torch.compiler.is_compiling()
+def with_pointwise(module: nn.Module) -> nn.Module:
+    """Make the linear layers of a module :class:`PointwiseLinear`, in place: parameters and names stay."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            layer.__class__ = PointwiseLinear
+    return module
 
 
 @lru_cache(maxsize=1024)
 def _images(tokens: int) -> int | None:
     """Return how many equal images the tokens make, None where they make no suitable number."""
-    return next((n for n in range(IMAGES, MOST_IMAGES + 1) if tokens and tokens % n == 0), None)
+    return next((n for n in range(IMAGES, MOST_IMAGES + 1) if tokens % n == 0), None)

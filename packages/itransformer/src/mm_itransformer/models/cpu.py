@@ -2,13 +2,11 @@
 
 What it brings stands in the package's ``benchmarks.json``.
 
-- Products of float32 go through oneDNN, which uses AVX-512 wherever the processor has it. PyTorch asks MKL, which does
-  so on Intel's processors only.
+- Products of float32 go through oneDNN, with gradients (:mod:`mmrepro.ops.onednn`).
 - Dropout takes four elements' decisions from one 64-bit draw; PyTorch draws 53 bits for each. The probability is
   thereby rounded to a multiple of 2**-16: 0.1 becomes 0.100006.
 
 On other devices, in other precisions, while a graph is captured and in ``torch.func`` these are PyTorch's own layers.
-``FlopCounterMode`` does not see the products: count under autocast, in another precision or on the meta device.
 """
 
 from __future__ import annotations
@@ -19,26 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmrepro.ops.onednn import is_fast, product
+
 _DECISIONS = 2**16
-
-
-def is_fast(tensor: Tensor) -> bool:
-    """Whether the ways of this file are open to a tensor: float32 on the CPU, not empty, run at once, with oneDNN."""
-    return (
-        tensor.device.type == "cpu"
-        and tensor.dtype == torch.float32
-        and tensor.numel() > 0
-        and torch.backends.mkldnn.is_available()
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
-        and not torch._C._are_functorch_transforms_active()
-    )
-
-
-def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return ``left @ right.T + bias`` by oneDNN, without gradients: (..., K) and (N, K) -> (..., N)."""
-    return torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")
 
 
 class _Affine(torch.autograd.Function):

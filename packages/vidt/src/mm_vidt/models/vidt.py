@@ -13,9 +13,9 @@ from mmdet.structures import OptSampleList, SampleList
 from torch import Tensor, nn
 
 from mm_vidt.models.decoder import Memory, ViDTDecoder
-from mm_vidt.models.level_tables import LevelTables
 from mm_vidt.models.ram import resize_mask
 from mm_vidt.models.tokens import ViDTTokens
+from mmrepro.detection.level_tables import KeptTables, shapes_and_starts
 from mmrepro.engine.without_autocast import without_autocast
 
 
@@ -59,7 +59,7 @@ class ViDT(BaseDetector):
         self.tgt_proj = token_projection(self.backbone.det_channels, dims)
         self.query_pos_proj = token_projection(self.backbone.det_pos_embed.size(-1), dims)
         self.reference_points_fc = nn.Linear(dims, 2)
-        self._level_tables = LevelTables()
+        self._level_tables = KeptTables(shapes_and_starts)
 
     def init_weights(self) -> None:
         """Initialise the parts as they say, and the projections xavier-uniform without bias."""
