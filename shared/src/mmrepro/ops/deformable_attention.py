@@ -77,15 +77,23 @@ class MultiScaleDeformableAttention(MmcvMultiScaleDeformableAttention):
             projected: ``(B, S, h, d)``.
             query, reference_points, spatial_shapes, level_start_index: see :meth:`attend`.
         """
+        locations, weights = self.samples(query, reference_points, spatial_shapes)
+        sampled = ms_deform_attn(projected, spatial_shapes, level_start_index, locations, weights)
+        return self.output_proj(sampled)
+
+    def samples(self, query: Tensor, reference_points: Tensor, spatial_shapes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where to sample, ``(B, N, h, L, P, 2)`` as (x, y), and the weights, ``(B, N, h, L, P)``.
+
+        Args:
+            query, reference_points, spatial_shapes: see :meth:`attend`.
+        """
         batch, queries, _ = query.shape
         grid = batch, queries, self.num_heads, self.num_levels, self.num_points
         offsets = self.sampling_offsets(query).view(*grid, 2)
         logits = self.attention_weights(query).view(*grid[:3], -1)
         # under autocast CUDA's softmax is in float32 by itself, the CPU's is not
         weights = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32)).view(grid)
-        locations = self._locations(reference_points, offsets, spatial_shapes)
-        sampled = ms_deform_attn(projected, spatial_shapes, level_start_index, locations, weights)
-        return self.output_proj(sampled)
+        return self._locations(reference_points, offsets, spatial_shapes), weights
 
     def _locations(self, reference_points: Tensor, offsets: Tensor, spatial_shapes: Tensor) -> Tensor:
         """Return where to sample, ``(B, N, h, L, P, 2)``."""
