@@ -191,7 +191,8 @@ def test_only_heads_that_the_detector_lacks_are_left_out(there):
     resumed = runner(model, iteration=7)
     resumed._resume = True
     for again in (resumed, runner(model, iteration=7), runner(model, training=False)):
-        assert same(load(again, {"state_dict": dict(own)}, **options), own)
+        saved = {"state_dict": dict(own), "meta": dict(epoch=1, iter=7)}
+        assert same(load(again, saved, **options), own)
         assert not said(again)
 
 

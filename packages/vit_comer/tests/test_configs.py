@@ -218,7 +218,7 @@ def test_a_template_starts_from_weights_of_other_classes(name):
         node[last] += 2
     with DefaultScope.overwrite_default_scope(config.default_scope):
         model, published = MODELS.build(config.model), MODELS.build(other)
-    runner = SimpleNamespace(model=model, _train_loop=None, _val_loop=None, _test_loop=None)
+    runner = SimpleNamespace(model=model, _resume=False, _train_loop=None, _val_loop=None, _test_loop=None)
     own = [hook for hook in config.custom_hooks if hook.type in ("ViTCoMerCheckpointHook", "StrictLoadHook")]
     checkpoint = {"state_dict": published.state_dict()}
     for hook in own:
