@@ -20,7 +20,7 @@ from torch import nn
 from mmrepro import papers, safe_loading
 from mmrepro.checkpoint import CheckpointMismatchError, KeyRules, Rename, save
 from mmrepro.engine import components  # noqa: F401  registers the hook
-from mmrepro.engine.strict_load_hook import StrictLoadHook
+from mmrepro.engine.strict_load_hook import StrictLoadHook, _differing
 
 RULES = KeyRules([Rename("official.*", "layer.*"), Rename("output.*", "head.*")])
 
@@ -141,6 +141,17 @@ def test_what_a_subclass_reads_is_checked_and_loaded(runner, tmp_path):
     HalvingLoadHook.added = {"stray": torch.zeros(1)}
     with pytest.raises(CheckpointMismatchError, match=r"official\.pth(.|\n)*stray"):
         runner({"type": "HalvingLoadHook"}, load_from=str(tmp_path / "official.pth")).load_or_resume()
+
+
+def test_what_a_checkpoint_was_trained_with_is_compared_place_by_place():
+    stored = {"codes": {"colour": ["red", "blue"], "size": ["s"]}, "pieces": ("a", "b")}
+    assert list(_differing("table", stored, stored | {"pieces": ["a", "b"]})) == []
+    permuted = stored | {"codes": {"colour": ["red", "green"], "size": ["s"]}}
+    assert list(_differing("table", stored, permuted)) == ["table.codes.colour[1]: 'blue' in the file, 'green' here"]
+    assert next(_differing("pieces", ("a", "b"), ["a"])) == "pieces: 2 values in the file, 1 here"
+    assert list(_differing("table", stored["codes"], {"colour": ["red", "blue"]})) == [
+        "table.size: ['s'] in the file, None here"
+    ]
 
 
 def test_what_is_ignored_keeps_its_fresh_weights(runner, tmp_path):

@@ -19,8 +19,9 @@ from mmengine.registry import HOOKS, PARAM_SCHEDULERS
 
 import mm_itransformer  # noqa: F401  registers hooks and schedulers
 from mm_itransformer.checkpoint import from_official, to_official
-from mm_itransformer.evaluation import ForecastMetric, correlation, relative_squared_error
 from mm_itransformer.models import ITransformer
+from mmrepro.forecasting import ForecastMetric
+from mmrepro.forecasting.errors import correlation, relative_squared_error
 from mmrepro.testing.cases import cut
 
 HERE = Path(__file__).resolve().parent

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mm_itransformer.datasets import CSVForecastDataset, ETTDataset, PEMSDataset, SolarDataset
+from mm_itransformer.datasets import PEMSDataset, SolarDataset
 from mmrepro.datasets import registry
+from mmrepro.datasets.csv_forecast import CSVForecastDataset
+from mmrepro.datasets.ett import ETTDataset
 from mmrepro.datasets.series import future_dates
 from mmrepro.datasets.time_features import calendar_features, time_features
 from mmrepro.datasets.windows import SPLITS, WindowDataset

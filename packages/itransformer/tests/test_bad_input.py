@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mm_itransformer.datasets import CSVForecastDataset
+from mmrepro.datasets.csv_forecast import CSVForecastDataset
 from mmrepro.datasets.series import SeriesError, SeriesWarning
 
 ROWS, LENGTH, HORIZON = 80, 4, 2

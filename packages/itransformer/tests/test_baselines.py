@@ -9,9 +9,9 @@ from mm_itransformer.baseline_checkpoint import infer_config, is_baseline, rules
 from mm_itransformer.checkpoint import require_same_model
 from mm_itransformer.models import FlowAttention
 from mm_itransformer.models.temporal import TemporalReformer, TemporalTransformer
-from mm_itransformer.models.temporal.embedding import TemporalEmbedding, sinusoids
 from mm_itransformer.models.temporal.encoder import Distilling
 from mmrepro.checkpoint import CheckpointMismatchError, convert, differences, save
+from mmrepro.forecasting.time_tokens import TemporalEmbedding, sinusoids
 from mmrepro.safe_loading import load
 from mmrepro.testing import load_keys
 

@@ -1,105 +1,12 @@
-"""The ways of models/cpu.py and the attention built on them give what PyTorch's own layers give."""
+"""Attention on the CPU gives what PyTorch's own operations give."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
 
-from mm_itransformer.models import attention, cpu
-from mm_itransformer.models.cpu import Dropout, Linear, keep_mask
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(24,), (7, 24), (3, 5, 24), (2, 3, 4, 24)])
-def test_linear_gives_the_values_and_gradients_of_pytorchs(shape, bias):
-    torch.manual_seed(0)
-    layer = Linear(24, 40, bias=bias)
-    inputs = torch.randn(shape, requires_grad=True)
-    gradient = torch.randn(*shape[:-1], 40)
-    wanted = [inputs, *layer.parameters()]
-    output = layer(inputs)
-    expected = F.linear(inputs, layer.weight, layer.bias)
-    torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-6)
-    for mine, theirs in zip(
-        torch.autograd.grad(output, wanted, gradient), torch.autograd.grad(expected, wanted, gradient), strict=True
-    ):
-        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
-
-
-def test_linear_reads_a_transposed_view_and_needs_no_gradient_of_its_input():
-    torch.manual_seed(0)
-    layer, inputs = Linear(24, 40), torch.randn(2, 24, 5)
-    output = layer(inputs.transpose(1, 2))
-    torch.testing.assert_close(output, F.linear(inputs.transpose(1, 2), layer.weight, layer.bias), rtol=1e-5, atol=1e-6)
-    output.sum().backward()
-    assert inputs.grad is None
-    assert layer.weight.grad.shape == (40, 24)
-
-
-def test_other_precisions_and_captured_graphs_take_pytorchs_layers(monkeypatch):
-    monkeypatch.setattr(cpu, "product", lambda *_: pytest.fail("oneDNN was asked"))
-    layer = Linear(4, 3)
-    inputs = torch.randn(2, 4)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert layer(inputs).dtype == torch.bfloat16
-    assert layer.double()(inputs.double()).dtype == torch.float64
-    assert layer.to("meta")(inputs.to("meta")).is_meta
-    for captures in ("torch.compiler.is_compiling", "torch.jit.is_tracing"):
-        with monkeypatch.context() as patch:
-            patch.setattr(captures, lambda: True)
-            assert Linear(4, 3)(inputs).shape == (2, 3)
-
-
-def test_function_transforms_and_empty_batches_take_pytorchs_layers(monkeypatch):
-    monkeypatch.setattr(cpu, "product", lambda *_: pytest.fail("oneDNN was asked"))
-    layer, inputs = Linear(4, 3), torch.randn(2, 4)
-    gradient = torch.func.grad(lambda inputs: layer(inputs).sum())(inputs)
-    torch.testing.assert_close(gradient, layer.weight.sum(0).expand(2, 4))
-    assert torch.func.vmap(layer)(inputs).shape == (2, 3)
-    layer(inputs[:0]).sum().backward()
-    assert torch.equal(layer.weight.grad, torch.zeros(3, 4))
-
-
-def test_the_second_derivatives_of_linear_are_those_of_pytorchs():
-    torch.manual_seed(0)
-    layer, inputs = Linear(4, 3), torch.randn(2, 4)
-
-    def loss(apply):
-        return lambda inputs, weight, bias: apply(inputs, weight, bias).sin().pow(2).sum()
-
-    values = (inputs, layer.weight.detach(), layer.bias.detach())
-    mine, theirs = (torch.autograd.functional.hessian(loss(f), values) for f in (cpu._Affine.apply, F.linear))
-    torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
-    assert mine[0][0].any()
-
-
-@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_a_mask_drops_with_its_probability_and_keeps_the_mean(p):
-    mask = keep_mask((301, 333), p, torch.Generator().manual_seed(0))
-    assert mask.unique().tolist() == [0, pytest.approx(1 / (1 - p))]
-    deviation = (p * (1 - p) / mask.numel()) ** 0.5
-    assert (mask == 0).double().mean().item() == pytest.approx(p, abs=4 * deviation)
-    halves = (mask == 0).double().view(-1)[: 4 * 25_000].view(-1, 4).mean(0)  # the four decisions of a draw
-    assert halves.tolist() == pytest.approx([p] * 4, abs=4 * (p * (1 - p) / 25_000) ** 0.5)
-
-
-@pytest.mark.parametrize("p", [1e-9, 1 - 1e-9])
-def test_a_probability_next_to_nothing_or_all_stays_one(p):
-    assert len(keep_mask((1000,), p).unique()) <= 2
-
-
-def test_dropout_draws_anew_in_training_only_and_follows_the_seed():
-    dropout, inputs = Dropout(0.5), torch.randn(64, 64, requires_grad=True)
-    torch.manual_seed(3)
-    first, second = dropout(inputs), dropout(inputs)
-    torch.manual_seed(3)
-    assert torch.equal(dropout(inputs), first)
-    assert not torch.equal(first, second)
-    (gradient,) = torch.autograd.grad(first.sum(), inputs)
-    assert torch.equal(gradient != 0, first != 0)
-    assert dropout.eval()(inputs) is inputs
-    assert Dropout(0.0)(inputs) is inputs
+from mm_itransformer.models import attention
+from mmrepro.ops.cpu_layers import Dropout, keep_mask
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,11 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 
-from mm_itransformer.datasets import CSVForecastDataset, ETTDataset, Lorenz96Dataset, PEMSDataset, SolarDataset
+from mm_itransformer.datasets import PEMSDataset, SolarDataset
 from mmrepro.datasets import registry
+from mmrepro.datasets.csv_forecast import CSVForecastDataset
+from mmrepro.datasets.ett import ETTDataset
+from mmrepro.datasets.lorenz96_windows import Lorenz96Dataset
 from mmrepro.datasets.series import SeriesError, SeriesWarning
 from mmrepro.testing import require_data
 

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from mm_itransformer.datasets import Lorenz96Dataset
 from mm_itransformer.datasets.anomaly import AnomalyDataset
 from mm_itransformer.datasets.classification import ClassificationDataset
 from mm_itransformer.datasets.imputation import ImputationWindows
 from mm_itransformer.evaluation.anomaly_metric import REFERENCE, REPEATED
+from mmrepro.datasets.lorenz96_windows import Lorenz96Dataset
 from mmrepro.datasets.series import SeriesError
 from mmrepro.engine.seeded_data import SeededDataset, SeededIndices
 

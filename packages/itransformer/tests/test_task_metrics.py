@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from mm_itransformer.evaluation import AnomalyMetric, ClassAccuracyMetric, ImputationMetric, window_metric
+from mm_itransformer.evaluation import AnomalyMetric, ClassAccuracyMetric, ImputationMetric
 from mm_itransformer.evaluation.anomaly_metric import REFERENCE, REPEATED, anomaly_threshold, point_adjusted
 from mm_itransformer.evaluation.imputation_metric import interpolate
+from mmrepro.forecasting import window_metric
 
 WINDOWS, STEPS, VARIATES, CLASSES = 37, 6, 3, 4
 

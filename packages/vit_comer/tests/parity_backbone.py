@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mm_vit_comer.models.interaction import CTIToC, CTIToV, ExtraCTI, InteractionSizes, MultiscaleExtractor
-from mm_vit_comer.models.spatial_prior import SpatialPrior
-from mm_vit_comer.models.token_ffn import MRFP, ConvFFN
-from mm_vit_comer.models.token_levels import to_tokens, token_levels
-from mm_vit_comer.models.vit import Attention, Block, VisionTransformerTrunk, WindowAttention
+from mm_vit_comer.models.interaction import CTIToC, CTIToV, ExtraCTI, MultiscaleExtractor
+from mm_vit_comer.models.token_ffn import MRFP
 from mm_vit_comer.models.vit_baseline import ViTBaseline
 from mm_vit_comer.models.vit_comer import ViTCoMer
+from mmrepro.dense.conv_ffn import ConvFFN
+from mmrepro.dense.interaction_sizes import InteractionSizes
+from mmrepro.dense.plain_vit import Attention, Block, VisionTransformerTrunk, WindowAttention
+from mmrepro.dense.spatial_prior import SpatialPrior
+from mmrepro.dense.token_levels import to_tokens, token_levels
 
 FEAT_SCALE = 0.7  # of the tokens that a case attends to
 SAME_NAME = (

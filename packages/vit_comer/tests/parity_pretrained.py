@@ -11,7 +11,8 @@ import torch
 from mm_vit_comer.checkpoint import from_official
 from mm_vit_comer.models.sfp_neck import SFPWithLateral
 from mm_vit_comer.models.vit_comer import ViTCoMer
-from mm_vit_comer.pretrained_resize import resize_grid, resize_patch_kernel, resize_relative_table
+from mm_vit_comer.pretrained_resize import resize_relative_table
+from mmrepro.dense.vit_resize import resize_grid, resize_patch_kernel
 
 SAME_NAMES = (
     *("init_values", "drop_path_rate", "conv_inplane", "n_points", "deform_num_heads", "cffn_ratio", "deform_ratio"),

@@ -101,7 +101,7 @@ def test_samples_are_what_the_operator_was_given(backbone, image, trace, stage, 
         given.append((locations[0], weights[0]))
         return value.new_zeros(*locations.shape[:2], value.shape[2] * value.shape[3])
 
-    monkeypatch.setattr("mm_vit_comer.models.level_attention.ms_deform_attn", record)
+    monkeypatch.setattr("mmrepro.dense.level_attention.ms_deform_attn", record)
     alone = trace_features(backbone, image)  # zeros come back, so later queries differ: trace again
     found = alone.samples(50.0, 30.0, level=level, interaction=0, stage=stage)
     locations, weights = given[0 if stage == "to_v" else 1]

@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mm_vit_comer.models.interaction import CTIToC, CTIToV, Interaction, InteractionSizes
-from mm_vit_comer.models.token_levels import token_levels
+from mm_vit_comer.models.interaction import CTIToC, CTIToV, Interaction
+from mmrepro.dense.interaction_sizes import InteractionSizes
+from mmrepro.dense.token_levels import token_levels
 
 SIZES = InteractionSizes(16, num_heads=2, num_points=2)
 

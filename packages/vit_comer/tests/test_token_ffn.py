@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from mmengine.model import revert_sync_batchnorm
 
 from mm_vit_comer.models import token_ffn
-from mm_vit_comer.models.token_ffn import MRFP, ConvFFN
-from mm_vit_comer.models.token_levels import token_levels
+from mm_vit_comer.models.token_ffn import MRFP
+from mmrepro.dense.token_levels import token_levels
 
 
 @pytest.fixture
@@ -24,12 +24,6 @@ def separate(tokens):
 
 def together(maps):
     return torch.cat([one.flatten(2).transpose(1, 2) for one in maps], 1)
-
-
-def test_one_depthwise_convolution_serves_all_levels(levels):
-    ffn, tokens = ConvFFN(8, 6), torch.randn(2, 126, 8)
-    convolved = together([ffn.dwconv.dwconv(one) for one in separate(ffn.fc1(tokens))])
-    assert torch.allclose(ffn(tokens, levels), ffn.fc2(F.gelu(convolved)), atol=1e-6)
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -18,10 +18,10 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mm_vit_comer.checkpoint import to_official
-from mm_vit_comer.models import level_attention
-from mm_vit_comer.models.vit import Block
 from mmrepro import papers
 from mmrepro.checkpoint import CheckpointMismatchError, convert_file
+from mmrepro.dense import level_attention
+from mmrepro.dense.plain_vit import Block
 from mmrepro.engine import configuration
 from mmrepro.engine import test as test_tool
 from mmrepro.engine import train as train_tool

@@ -137,6 +137,9 @@ def data_check(names: tuple[str, ...], data_root: Path | None) -> None:
 @click.option("--force", is_flag=True, help="Train and evaluate again what the ledger holds.")
 @click.option("--download", is_flag=True, help="Download data sets that are missing.")
 @click.option(
+    "--profile", help="Instead of rows: the small trainings of this name, such as smoke; never in the ledger."
+)
+@click.option(
     "--weights", type=PATH, help="Folder of official checkpoints that no command can fetch, under their official names."
 )
 @_work_dir
@@ -149,6 +152,7 @@ def reproduce(
     jobs: int,
     force: bool,
     download: bool,
+    profile: str | None,
     weights: Path | None,
     work_dir: Path,
     data_root: Path | None,
@@ -160,6 +164,9 @@ def reproduce(
     from mmrepro.reproduction.tiers import TIERS, Settings
 
     paper = papers.canonical(paper)
+    if profile is not None:
+        _run_profile(paper, profile, work_dir.resolve(), data_root)
+        return
     outcomes = measure(
         paper,
         Settings(work_dir.resolve(), data_root, download=download, force=force, weights=weights),
@@ -278,6 +285,21 @@ def completion(shell: str) -> None:
     from click.shell_completion import get_completion_class
 
     click.echo(get_completion_class(shell)(main, {}, "mmrepro", "_MMREPRO_COMPLETE").source())
+
+
+def _run_profile(paper: str, profile: str, work_dir: Path, data_root: Path | None) -> None:
+    from mmrepro.reproduction import profiles
+
+    def say(result: profiles.Result) -> None:
+        click.echo(f"{result.member.file.stem}: {result.fault or f'{result.seconds:.0f} s'}")
+
+    results = profiles.run(paper, profile, work_dir, data_root=data_root, say=say)
+    click.echo()
+    _console().print(profiles.screen_table(results))
+    click.echo(f"report: {profiles.write(paper, profile, results, work_dir)}")
+    behind = [result.member.subject for result in results if not result.beats_baseline]
+    if behind:
+        raise click.ClickException(f"failed, or not better than the baseline: {', '.join(behind)}")
 
 
 def _console():

@@ -420,12 +420,13 @@ def test_a_part_counts_where_the_catalogue_says_so(declare, tmp_path, count, sta
     assert said in registry.status("toy").files[0].detail
 
 
-def test_only_names_with_the_ending_count(declare, tmp_path):
-    declare(files=[{"path": "Toys", "pictures": 1, "ending": "_label.png"}])
+@pytest.mark.parametrize("ending", ["_label.png", ".wav"])
+def test_only_names_with_the_ending_count(declare, tmp_path, ending):
+    declare(files=[{"path": "Toys", "pictures": 1, "ending": ending}])
     put(tmp_path / "data/Toys/a.png")
-    said = "it holds 0 pictures whose names end in _label.png, expected 1"
+    said = f"it holds 0 files whose names end in {ending}, expected 1"
     assert said in registry.status("toy").files[0].detail
-    put(tmp_path / "data/Toys/a_label.png")
+    put(tmp_path / f"data/Toys/a{ending}")
     assert registry.status("toy").state == "unverified"
 
 

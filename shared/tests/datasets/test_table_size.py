@@ -12,7 +12,7 @@ from mmrepro.datasets.table_size import table_size
 CSV = b"date,a,b\n2020-01-01,1,2\n2020-01-02,3,4\n2020-01-03,5,6\n"
 NUMBERS = b"1,2\n3,4\n5,6\n"
 NAMES = {"t.csv": CSV, "t.txt": NUMBERS, "windows.csv": CSV.replace(b"\n", b"\r\n")}
-NAMES |= {"no_end.csv": CSV.rstrip(), "blank.txt": NUMBERS + b"\n \n"}
+NAMES |= {"no_end.csv": CSV.rstrip(), "blank.txt": NUMBERS + b"\n \n", "semicolons.csv": CSV.replace(b",", b";")}
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -28,6 +28,18 @@ def test_an_array_of_any_width(tmp_path):
     assert table_size(tmp_path / "t.npz") == (4, 3)
     np.savez(tmp_path / "u.npz", data=np.zeros((5, 2)))
     assert table_size(tmp_path / "u.npz") == (5, 2)
+
+
+def test_a_picture_of_many_bands(tmp_path):
+    scipy_io = pytest.importorskip("scipy.io")  # a dependency of the papers that have such files
+    scipy_io.savemat(tmp_path / "scene.mat", {"input": np.zeros((4, 3, 5)), "TR": np.zeros((4, 3))})
+    assert table_size(tmp_path / "scene.mat") == (12, 5)
+    scipy_io.savemat(tmp_path / "other.mat", {"cube": np.zeros((4, 3, 5))})
+    scipy_io.savemat(tmp_path / "flat.mat", {"input": np.zeros((4, 3))})
+    (tmp_path / "empty.mat").touch()
+    for name, text in {"other.mat": "'input'", "flat.mat": r"shape \(4, 3\)", "empty.mat": "not a MATLAB file"}.items():
+        with pytest.raises(ValueError, match=text):
+            table_size(tmp_path / name)
 
 
 def test_what_is_no_such_file_says_how(tmp_path):

@@ -15,56 +15,23 @@ from torch import Tensor
 
 from mm_itransformer.encoder_checkpoint import ENCODER_RULES, ENCODER_WITNESSES, heads_of, require_positive, sizes
 from mm_itransformer.models.temporal import TemporalReformer, TemporalTransformer
-from mm_itransformer.models.temporal.embedding import CALENDAR_SIZES, sinusoids
-from mmrepro.checkpoint import Drop, KeyRules, Rename, Squeeze
+from mmrepro.checkpoint import KeyRules, Rename
+from mmrepro.forecasting.time_token_keys import DECODER_RULES, embedding_rules, time_settings
 
-POSITIONS = 5000  # rows of the official buffers
-
-
-def _embedding(official: str, ours: str) -> tuple[Rename | Drop, ...]:
-    def positions(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        weight = state[f"{official}.value_embedding.tokenConv.weight"]
-        return {f"{official}.position_embedding.pe": sinusoids(POSITIONS, weight.shape[0], weight.device)[None]}
-
-    time = f"{official}.temporal_embedding"
-    tables = f"{ours}.time.tables"
-    return (
-        Rename(f"{official}.value_embedding.tokenConv.weight", f"{ours}.value.weight"),
-        Rename(f"{time}.embed.weight", f"{ours}.time.weight"),
-        *(Rename(f"{time}.{name}_embed.weight", f"{tables}.{name}.weight") for name in CALENDAR_SIZES),
-        *(Rename(f"{time}.{name}_embed.emb.weight", f"{tables}.{name}.rows") for name in CALENDAR_SIZES),
-        Drop(f"{official}.position_embedding.pe", "computed", positions),
-    )
-
-
-def _attention(official: str, ours: str) -> tuple[Rename, ...]:
-    names = {"query_projection": "q", "key_projection": "k", "value_projection": "v", "out_projection": "proj"}
-    return tuple(Rename(f"{official}.{theirs}.*", f"{ours}.{name}.*") for theirs, name in names.items())
-
-
-_DECODER = "decoder.layers.{i}"  # in both layouts
 TRANSFORMER_RULES = KeyRules(
     (
-        *_embedding("enc_embedding", "embedding"),
-        *_embedding("dec_embedding", "decoder_embedding"),
+        *embedding_rules("enc_embedding", "embedding"),
+        *embedding_rules("dec_embedding", "decoder_embedding"),
         *ENCODER_RULES,
         Rename("encoder.conv_layers.{i}.downConv.*", "backbone.distilling.{i}.conv.*"),
         Rename("encoder.conv_layers.{i}.norm.*", "backbone.distilling.{i}.norm.*"),
-        *_attention(f"{_DECODER}.self_attention", f"{_DECODER}.self_attn"),
-        *_attention(f"{_DECODER}.cross_attention", f"{_DECODER}.cross_attn"),
-        Squeeze(f"{_DECODER}.conv1.weight", f"{_DECODER}.ffn.fc1.weight"),
-        Squeeze(f"{_DECODER}.conv2.weight", f"{_DECODER}.ffn.fc2.weight"),
-        Rename(f"{_DECODER}.conv1.bias", f"{_DECODER}.ffn.fc1.bias"),
-        Rename(f"{_DECODER}.conv2.bias", f"{_DECODER}.ffn.fc2.bias"),
-        *(Rename(f"{_DECODER}.norm{i}.*", f"{_DECODER}.norm{i}.*") for i in (1, 2, 3)),
-        Rename("decoder.norm.*", "decoder.norm.*"),
-        Rename("decoder.projection.*", "head.*"),
+        *DECODER_RULES,
     )
 )
 # On the way back the first rule for a key counts: what LSH attention calls otherwise comes before the encoder's.
 REFORMER_RULES = KeyRules(
     (
-        *_embedding("enc_embedding", "embedding"),
+        *embedding_rules("enc_embedding", "embedding"),
         Rename("encoder.attn_layers.{i}.attention.attn.toqk.*", "backbone.layers.{i}.attn.qk.*"),
         Rename("encoder.attn_layers.{i}.attention.attn.tov.*", "backbone.layers.{i}.attn.v.*"),
         Rename("encoder.attn_layers.{i}.attention.attn.to_out.*", "backbone.layers.{i}.attn.proj.*"),
@@ -157,7 +124,7 @@ def _ours(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 def _settings(ours: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return what our state dict says, with ``inner``, the heads' width together, and a ``freq`` for its tables."""
-    settings: dict[str, Any] = sizes(ours, _WITNESSES) | _time_settings(ours)
+    settings: dict[str, Any] = sizes(ours, _WITNESSES) | time_settings(ours, "embedding", "decoder_embedding")
     if _is_reformer(ours):
         return settings
     layers = [int(match.group(1)) for key in ours if (match := _DECODER_LAYER.match(key))]
@@ -166,14 +133,3 @@ def _settings(ours: Mapping[str, Tensor]) -> dict[str, Any]:
     if settings.get("e_layers", 1) > 1:  # else there is nothing to halve
         settings["distil"] = any(key.startswith("backbone.distilling.") for key in ours)
     return settings
-
-
-def _time_settings(ours: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return what our keys say of the embedding of time; with tables, the number of marks may be larger than theirs."""
-    times = {key for key in ours if key.startswith(("embedding.time.", "decoder_embedding.time."))}
-    if not times:
-        return {"n_marks": 0}
-    if any(key.endswith(".time.weight") for key in times):
-        return {"embed": "timeF"}
-    embed = "fixed" if any(key.endswith(".rows") for key in times) else "learned"
-    return {"embed": embed, "freq": "t" if any(".minute." in key for key in times) else "h"}

@@ -88,7 +88,7 @@ val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
     type="OptimWrapper",  # `--amp` trains in bf16
-    constructor="CoMerLayerDecayConstructor",
+    constructor="ViTLayerDecayConstructor",
     paramwise_cfg=dict(num_layers=num_layers, layer_decay_rate=layer_decay_rate),
     optimizer=dict(type="AdamW", lr=lr, betas=(0.9, 0.999), weight_decay=0.05),
 )

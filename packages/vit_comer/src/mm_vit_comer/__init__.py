@@ -21,6 +21,7 @@ from mmrepro import safe_loading  # noqa: E402
 
 safe_loading.install()
 
+import mmrepro.dense.layer_decay  # noqa: E402
 import mmrepro.detection.checked_coco  # noqa: E402
 import mmrepro.detection.shapes  # noqa: E402
 import mmrepro.engine.components  # noqa: E402, F401
@@ -29,7 +30,6 @@ from mm_vit_comer import (  # noqa: E402
     datasets,
     evaluation,
     models,
-    optimizers,
     pretrained,
 )
 from mm_vit_comer.inferencer import ViTCoMerDetInferencer, ViTCoMerSegInferencer  # noqa: E402
@@ -41,6 +41,5 @@ __all__ = [
     "datasets",
     "evaluation",
     "models",
-    "optimizers",
     "pretrained",
 ]

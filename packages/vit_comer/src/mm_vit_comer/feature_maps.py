@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from mm_vit_comer.models.beit import BeitAttention, BeitWindowAttention
-from mm_vit_comer.models.image_padding import DIVISOR, cut, padded
-from mm_vit_comer.models.token_levels import to_map, token_levels
-from mm_vit_comer.models.vit_comer import PATCH_SIZE, STRIDES, ViTCoMer
+from mm_vit_comer.models.vit_comer import ViTCoMer
+from mmrepro.dense.image_padding import DIVISOR, cut, padded
+from mmrepro.dense.token_levels import to_map, token_levels
+from mmrepro.dense.two_branch_vit import PATCH_SIZE, STRIDES
 
 Stage = Literal["to_v", "to_c"]
 LEVEL_STRIDES = STRIDES[1:]  # of the convolutional tokens

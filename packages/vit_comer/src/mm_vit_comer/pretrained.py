@@ -24,8 +24,9 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from mm_vit_comer.pretrained_resize import resize_grid, resize_patch_kernel, resize_relative_table, window_of
+from mm_vit_comer.pretrained_resize import resize_relative_table, window_of
 from mmrepro.checkpoint import CheckpointMismatchError, Drop, KeyRules, Rename, convert, strip_wrappers
+from mmrepro.dense.vit_resize import resize_grid, resize_patch_kernel
 from mmrepro.safe_loading import UnreadableCheckpointError, load_from_http
 
 _NAMES = {

@@ -1,7 +1,4 @@
-"""Weights of a public ViT at another size: position tables, patch kernels, BEiT's relative position bias tables.
-
-Each is resized as the code that published it, or ViT-Adapter, does; a table that already fits is returned as it is.
-"""
+"""BEiT's relative position bias tables at another size; a table that already fits is returned as it is."""
 
 from __future__ import annotations
 
@@ -9,11 +6,8 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.interpolate import RectBivariateSpline
 from torch import Tensor
-
-from mm_vit_comer.models.position_embedding import PositionEmbedding
 
 CLASS_ROWS = 3
 """Rows of a BEiT table for the class token: from it, to it, and of it with itself; they are the last."""
@@ -21,38 +15,6 @@ CLASS_ROWS = 3
 _SPLINE_DEGREE = 3
 _RATIOS = (1.01, 1.5)  # where BEiT's code looks for the ratio of the geometric grid
 _RATIO_STEP = 1e-6
-
-
-def resize_grid(table: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return a square position table at another size, as ViT-CoMer resizes its own in every forward.
-
-    Args:
-        table: ``(1, g*g, C)``, row-major, without a class token.
-        size: ``(H, W)`` in tokens.
-
-    Returns:
-        ``(1, H*W, C)``.
-
-    Raises:
-        ValueError: the table is not that of a square.
-    """
-    side = math.isqrt(table.shape[1])
-    if side * side != table.shape[1]:
-        raise ValueError(f"a position table of {table.shape[1]} rows is not one of a square grid")
-    grid = PositionEmbedding(pretrain_size=side, patch_size=1, class_row=False)
-    return grid.resized(table.float(), *size).to(table.dtype)
-
-
-def resize_patch_kernel(weight: Tensor, size: int) -> Tensor:
-    """Return a patch embedding's kernel at another size, bilinear as in ViT-Adapter's 14-to-16 conversion of DINOv2.
-
-    Args:
-        weight: ``(D, 3, k, k)``.
-        size: the new ``k``.
-    """
-    if weight.shape[-2:] == (size, size):
-        return weight
-    return F.interpolate(weight.float(), size=(size, size), mode="bilinear", align_corners=False).to(weight.dtype)
 
 
 def window_of(rows: int) -> int | None:

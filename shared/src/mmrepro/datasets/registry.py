@@ -49,8 +49,8 @@ class DataFile:
     """One file of a data set, or one folder of pictures: its official path, and the content it must have (unpacked).
 
     Where ``sha256`` is not known, ``rows`` and ``variates`` are. A folder has ``pictures``: how many it and its
-    sub-folders hold, or 0 where that is not published either and any number counts. With ``part`` fewer count too, and
-    with an ``ending`` only files whose names end so.
+    sub-folders hold, or 0 where that is not published either and any number counts. With ``part`` fewer count too. With
+    an ``ending``, files whose names end so are meant instead, whether they are pictures or not.
     """
 
     path: str
@@ -277,8 +277,9 @@ def _examine(data: DataSet, file: DataFile, path: Path) -> FileStatus:
 def _examine_folder(data: DataSet, file: DataFile, path: Path) -> FileStatus:
     # os.walk: rglob builds a Path of every name, and ImageNet has 1.3 million
     names = (name for _, _, names in os.walk(path) for name in names)
-    count = sum(name.lower().endswith(PICTURE_SUFFIXES) and name.endswith(file.ending) for name in names)
-    kind = f"pictures whose names end in {file.ending}" if file.ending else "pictures"
+    ending = file.ending or PICTURE_SUFFIXES
+    count = sum((name if file.ending else name.lower()).endswith(ending) for name in names)
+    kind = f"files whose names end in {file.ending}" if file.ending else "pictures"
     if count and (count == (file.pictures or count) or (file.part and count < file.pictures)):
         of = f" of {file.pictures:,}" if file.part and count < file.pictures else ""
         published = ", as published" if file.pictures and not of else ""

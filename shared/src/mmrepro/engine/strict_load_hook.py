@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -79,11 +80,22 @@ class StrictLoadHook(Hook):
         meta = checkpoint.get("meta") or {}
         stored = {**meta, **(meta.get("dataset_meta") or {})}
         here = metainfo_of(runner)
-        return [
-            f"{name}: {stored[name]!r} in the file, {here[name]!r} here"
-            for name in self.agree
-            if name in stored and name in here and stored[name] != here[name]
-        ]
+        both = [name for name in self.agree if name in stored and name in here]
+        return [line for name in both for line in islice(_differing(name, stored[name], here[name]), 1)]
+
+
+def _differing(name: str, there: Any, here: Any) -> Iterator[str]:
+    """Yield what differs of two values, by the place in them; a tuple and a list of the same are equal."""
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        for key in [*there, *(key for key in here if key not in there)]:
+            yield from _differing(f"{name}.{key}", there.get(key), here.get(key))
+    elif isinstance(there, (list, tuple)) and isinstance(here, (list, tuple)):
+        if len(there) != len(here):
+            yield f"{name}: {len(there)} values in the file, {len(here)} here"
+        for place, pair in enumerate(zip(there, here, strict=False)):
+            yield from _differing(f"{name}[{place}]", *pair)
+    elif there != here:
+        yield f"{name}: {there!r} in the file, {here!r} here"
 
 
 def model_of(runner: Runner) -> nn.Module:

@@ -55,14 +55,20 @@ def write(paper: str, work_dir: Path, *, out: Path | None = None, outcomes: Sequ
     return out
 
 
-def render(template: str, **context: object) -> str:
-    """Return a template of this folder filled in; everything is escaped."""
+def render(template: str | Path, **context: object) -> str:
+    """Return a template filled in; everything is escaped.
+
+    Args:
+        template: a file, which may extend those of this folder, or the name of one of them.
+        context: what is filled in.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    file = TEMPLATES / template
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader([file.parent, TEMPLATES]), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    return environment.get_template(template).render(**context)
+    return environment.get_template(file.name).render(**context)
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmrepro import papers
@@ -31,8 +31,12 @@ def train(
     resume: bool = True,
     data_root: Path | None = None,
     threads: int | None = None,
+    choose: Callable[[Path], Path] | None = None,
 ) -> Path:
     """Train a config in a child process and return its best checkpoint; with ``resume`` an interrupted run goes on.
+
+    Args:
+        choose: finds another checkpoint in the work directory, for example :func:`last_checkpoint`.
 
     Raises:
         RunFailedError: the training failed or left no ``best_*.pth``.
@@ -42,8 +46,18 @@ def train(
         arguments.append("--resume")
     log = work_dir / "train.log"
     _tool(paper, "train.py", arguments, log, data_root, threads)
+    return (choose or best_checkpoint)(work_dir)
+
+
+def best_checkpoint(work_dir: Path) -> Path:
+    """Return the newest of a training's best checkpoints.
+
+    Raises:
+        RunFailedError: there is none.
+    """
     found = sorted(work_dir.glob("best_*.pth"), key=lambda file: file.stat().st_mtime)
     if not found:
+        log = work_dir / "train.log"
         raise RunFailedError(f"the training left no best_*.pth (does the config save the best?), log at {log}")
     return found[-1]
 

@@ -182,7 +182,9 @@ def parity_markdown(paper: str) -> str:
         lines.append(f"- Equal to the metafile's, where there is no official list: {sum(others)} of {len(others)}.")
     if unused := _never_used([row.name for row in found], entries):
         between = " to ".join(f"{count:,}" for count in sorted({min(unused), max(unused)}))
-        lines.append(f"- Official lists hold {between} parameters more, which the official code never uses.")
+        lines.append(
+            f"- Official lists hold {between} numbers more, which the official code never uses or computes itself."
+        )
     lines += [f"  - `{name}`: {one.text} ({one.detail})" for name, one in sizes.items() if one.text and not one.reached]
     parity = judge(found[0], "parity", entries) if found else Verdict("parity", "")
     lines.append(f"- Stored cases of the official code: {parity.detail or NOTHING}.")

@@ -16,6 +16,7 @@ from mmengine.dist import get_world_size
 from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
+from mmengine.utils import apply_to
 from torch import Tensor, nn
 
 from .children import finish, free_port, start
@@ -29,7 +30,7 @@ def first_step(config: Config, dtype: torch.dtype = torch.float32) -> tuple[nn.M
     gradients are the mean of all processes'.
 
     Args:
-        config: of a model whose inputs are one tensor.
+        config: of any model; whole numbers among its inputs stay what they are.
         dtype: of the weights and the inputs.
     """
     with DefaultScope.overwrite_default_scope(config.default_scope):
@@ -45,7 +46,7 @@ def first_step(config: Config, dtype: torch.dtype = torch.float32) -> tuple[nn.M
         loader["batch_size"] //= get_world_size()
         batch = next(iter(Runner.build_dataloader(loader, seed=0)))  # process r of n has every n-th sample from r on
         data = model.data_preprocessor(batch, training=True)
-        data["inputs"] = data["inputs"].to(dtype)
+        data["inputs"] = apply_to(data["inputs"], _is_real, lambda tensor: tensor.to(dtype))
         wrapped = model
         if get_world_size() > 1:
             wrapped = MMDistributedDataParallel(model, broadcast_buffers=False)  # fails where a weight is not used
@@ -108,6 +109,10 @@ def _all_gradients(folder: Path, rank: int, port: int, dtype: torch.dtype) -> di
         return {name: gradients(config, dtype) for name, config in configs.items()}
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
 
 
 if __name__ == "__main__":

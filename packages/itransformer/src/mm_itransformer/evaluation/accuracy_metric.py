@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.registry import METRICS
 from torch import Tensor
 
-from mm_itransformer.evaluation.window_metric import WindowMetric
+from mmrepro.forecasting.window_metric import WindowMetric
 
 
 @METRICS.register_module()

@@ -12,7 +12,7 @@ import torch
 from mmengine.registry import METRICS
 from torch import Tensor
 
-from mm_itransformer.evaluation.window_metric import WindowMetric
+from mmrepro.forecasting.window_metric import WindowMetric
 
 # What is known of a step; a normal one is 0, an anomalous one 1.
 REFERENCE = -1  # of the training rows: its score helps to find the threshold

@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import METRICS
 from torch import Tensor
 
-from mm_itransformer.evaluation.window_metric import WindowMetric
+from mmrepro.forecasting.window_metric import WindowMetric
 
 
 @METRICS.register_module()

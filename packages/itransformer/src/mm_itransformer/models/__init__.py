@@ -1,7 +1,7 @@
 """The models of the paper; importing this module registers them in mmengine's ``MODELS``."""
 
 from mm_itransformer.models.attention import FullAttention
-from mm_itransformer.models.encoder import FeedForward, InvertedEncoder, InvertedEncoderLayer
+from mm_itransformer.models.encoder import InvertedEncoder, InvertedEncoderLayer
 from mm_itransformer.models.flash_attention import FlashAttention
 from mm_itransformer.models.flow_attention import FlowAttention
 from mm_itransformer.models.itransformer import ITransformer
@@ -18,7 +18,6 @@ from mm_itransformer.models.tokens import ForecastHead, InvertedEmbedding
 
 __all__ = [
     "ClassificationHead",
-    "FeedForward",
     "FlashAttention",
     "FlowAttention",
     "ForecastHead",

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mm_itransformer.models.cpu import Linear, keep_mask
+from mmrepro.ops.cpu_layers import Linear, keep_mask
 from mmrepro.ops.onednn import is_fast, product
 
 # Attention weights computed at once on the CPU: 2**20 are 4 MiB, which the processor's cache holds.

@@ -1,44 +1,19 @@
 """The encoder over variate tokens: attention mixes series, the feed-forward part works along each series.
 
 Paper: iTransformer (arXiv 2310.06625), equation 1 and figure 2. Official code: thuml/iTransformer @ c2426e6,
-layers/Transformer_EncDec.py. Changed here: the two kernel-1 convolutions are linear layers (same numbers, no
-transposes); after the last attention only the variates' tokens go on, since nothing reads the others.
+layers/Transformer_EncDec.py. Changed here: after the last attention only the variates' tokens go on, since nothing
+reads the others.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mm_itransformer.models.cpu import Dropout, Linear
-
-
-class FeedForward(nn.Module):
-    """Two linear layers with an activation between them, dropout after each.
-
-    Args:
-        d_model: width of a token.
-        d_ff: width between the two layers.
-        dropout: probability that an element is dropped in training.
-        activation: ``gelu`` (exact) or ``relu``.
-    """
-
-    def __init__(self, d_model: int, d_ff: int, dropout: float = 0.1, activation: str = "gelu"):
-        super().__init__()
-        activations = {"gelu": F.gelu, "relu": F.relu}
-        if activation not in activations:
-            raise ValueError(f"activation={activation!r} is not one of {sorted(activations)}")
-        self.activation = activations[activation]
-        self.fc1 = Linear(d_model, d_ff)
-        self.fc2 = Linear(d_ff, d_model)
-        self.dropout = Dropout(dropout)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Transform each of the ``tokens`` (B, N, C) by itself."""
-        return self.dropout(self.fc2(self.dropout(self.activation(self.fc1(tokens)))))
+from mmrepro.forecasting.feed_forward import FeedForward
+from mmrepro.ops.cpu_layers import Dropout
 
 
 class InvertedEncoderLayer(nn.Module):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mm_itransformer.models.cpu import Linear
+from mmrepro.ops.cpu_layers import Linear
 
 SELF = -5e4  # score of a token with itself: taken only where there is nothing else
 

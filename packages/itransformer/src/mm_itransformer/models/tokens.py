@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mm_itransformer.models.cpu import Dropout, Linear
+from mmrepro.ops.cpu_layers import Dropout, Linear
 
 
 class InvertedEmbedding(nn.Module):

@@ -7,7 +7,7 @@ test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
     type="AmpOptimWrapper",  # `--amp` trains in bf16 instead, on the CPU too
     loss_scale=dict(init_scale=512),
-    constructor="CoMerLayerDecayConstructor",
+    constructor="ViTLayerDecayConstructor",
     paramwise_cfg=dict(num_layers=12, layer_decay_rate=0.7),
     optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
 )

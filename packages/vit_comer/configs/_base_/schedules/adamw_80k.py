@@ -7,7 +7,7 @@ train_cfg = dict(max_iters=80_000)
 optim_wrapper = dict(
     _delete_=True,
     type="OptimWrapper",
-    constructor="CoMerLayerDecayConstructor",
+    constructor="ViTLayerDecayConstructor",
     paramwise_cfg=dict(num_layers=24, layer_decay_rate=0.9, head_low_lr=True),
     optimizer=dict(type="AdamW", lr=2e-5, betas=(0.9, 0.999), weight_decay=0.05),
 )

@@ -2,8 +2,8 @@
 
 from mm_vit_comer.datasets.camvid import CamVidDataset
 from mm_vit_comer.datasets.folder_seg import FolderSegDataset
-from mm_vit_comer.datasets.generated import GeneratedSegDataset
 from mm_vit_comer.datasets.label_check_hook import LabelCheckHook
+from mmrepro.dense.seg_shapes import GeneratedSegDataset
 
 __all__ = [
     "CamVidDataset",

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mm_vit_comer.models.vit import Attention, Block, drop_path_rates, window_sizes
+from mmrepro.dense.plain_vit import Attention, Block, drop_path_rates, window_sizes
 from mmrepro.ops.windows import merge, partition
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,59 +17,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from mm_vit_comer.models.level_attention import LevelDeformableAttention
-from mm_vit_comer.models.token_ffn import MRFP, ConvFFN
-from mm_vit_comer.models.token_levels import TokenLevels, to_map, to_tokens
-from mmrepro.ops.pointwise import PointwiseLinear
-
-NORM_EPS = 1e-6
-LEVELS = 3
-
-
-@dataclass(frozen=True)
-class InteractionSizes:
-    """What all parts of the interactions have in common.
-
-    Attributes:
-        embed_dim: width C.
-        num_heads: heads of the deformable attention.
-        num_points: points that a head samples in each level.
-        deform_ratio: width of the attention's values, divided by C.
-        cffn_ratio: width inside :class:`ConvFFN`, divided by C.
-        drop_path: probability of leaving a branch out for a sample in training, the same in all interactions.
-    """
-
-    embed_dim: int
-    num_heads: int = 6
-    num_points: int = 4
-    deform_ratio: float = 1.0
-    cffn_ratio: float = 0.25
-    drop_path: float = 0.0
-
-    def attention(self) -> LevelDeformableAttention:
-        """Make the attention among the levels; mmcv's initialisation is the official one."""
-        attention = LevelDeformableAttention(
-            self.embed_dim,
-            self.num_heads,
-            LEVELS,
-            self.num_points,
-            dropout=0.0,
-            batch_first=True,
-            value_proj_ratio=self.deform_ratio,
-        )
-        for name, layer in list(attention.named_children()):
-            if isinstance(layer, nn.Linear):
-                setattr(attention, name, PointwiseLinear(layer.in_features, layer.out_features))
-        attention.init_weights()
-        return attention
-
-    def ffn(self) -> ConvFFN:
-        """Make a feed-forward part."""
-        return ConvFFN(self.embed_dim, int(self.embed_dim * self.cffn_ratio))
-
-    def norm(self) -> nn.LayerNorm:
-        """Make a norm of tokens."""
-        return nn.LayerNorm(self.embed_dim, eps=NORM_EPS)
+from mm_vit_comer.models.token_ffn import MRFP
+from mmrepro.dense.interaction_sizes import InteractionSizes
+from mmrepro.dense.token_levels import TokenLevels, to_map, to_tokens
 
 
 class _LevelAttention(nn.Module):

@@ -15,7 +15,7 @@ from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mm_vit_comer.models.token_levels import TokenLevels, join, to_tokens
+from mmrepro.dense.token_levels import TokenLevels, join, to_tokens
 from mmrepro.ops.pointwise import PointwiseLinear, linear
 
 # Most hidden channels of the MRFP that inference on the CPU takes at a time: of 96, 288 and all 1152, the fastest for
@@ -33,41 +33,6 @@ _BATCH_NORMS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
 def _is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a layer is nothing but its weights: no replacement (LoRA, quantised) and no hook that wants a call."""
     return type(layer) is kind and not layer._forward_hooks and not layer._forward_pre_hooks
-
-
-class DepthwiseConv(nn.Module):
-    """One depthwise 3x3 convolution that all levels share, each on its own map.
-
-    Args:
-        channels: C.
-    """
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.dwconv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-
-    def forward(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
-        """Convolve: (B, N, C) to the same."""
-        return join([self.dwconv(one) for one in levels.maps(tokens)])
-
-
-class ConvFFN(nn.Module):
-    """C to ``hidden``, depthwise convolution, GELU, and back.
-
-    Args:
-        embed_dim: width C.
-        hidden: width between the layers.
-    """
-
-    def __init__(self, embed_dim: int, hidden: int):
-        super().__init__()
-        self.fc1 = PointwiseLinear(embed_dim, hidden)
-        self.dwconv = DepthwiseConv(hidden)
-        self.fc2 = PointwiseLinear(hidden, embed_dim)
-
-    def forward(self, tokens: Tensor, levels: TokenLevels) -> Tensor:
-        """Apply the layers: (B, N, C) to the same."""
-        return self.fc2(F.gelu(self.dwconv(self.fc1(tokens), levels)))
 
 
 class MultiReceptiveConv(nn.Module):

@@ -13,9 +13,9 @@ from typing import Any
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mm_vit_comer.models.image_padding import cut, padded
-from mm_vit_comer.models.token_levels import to_map
-from mm_vit_comer.models.vit import NORM_EPS, PlainViT
+from mmrepro.dense.image_padding import cut, padded
+from mmrepro.dense.plain_vit import NORM_EPS, PlainViT
+from mmrepro.dense.token_levels import to_map
 
 GROUPS = 32  # of the norm between the two upsampling layers
 

@@ -11,9 +11,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mm_itransformer.models.attention_settings import attention_settings
-from mm_itransformer.models.temporal.embedding import TemporalEmbedding
 from mm_itransformer.models.temporal.encoder import TemporalEncoder
-from mm_itransformer.models.temporal.forecaster import TemporalForecaster
+from mmrepro.forecasting.forecaster import TemporalForecaster
+from mmrepro.forecasting.time_tokens import TemporalEmbedding
 
 
 @MODELS.register_module()

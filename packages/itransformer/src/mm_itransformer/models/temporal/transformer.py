@@ -12,10 +12,11 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mm_itransformer.models.attention_settings import JOINT_ATTENTIONS, attention_settings
-from mm_itransformer.models.temporal.decoder import TemporalDecoder
-from mm_itransformer.models.temporal.embedding import TemporalEmbedding
+from mm_itransformer.models.temporal.attention import decoder_attention
 from mm_itransformer.models.temporal.encoder import TemporalEncoder
-from mm_itransformer.models.temporal.forecaster import TemporalForecaster
+from mmrepro.forecasting.forecaster import TemporalForecaster
+from mmrepro.forecasting.temporal_decoder import TemporalDecoder
+from mmrepro.forecasting.time_tokens import TemporalEmbedding
 
 
 @MODELS.register_module()
@@ -128,7 +129,9 @@ class TemporalTransformer(TemporalForecaster):
             d_model, d_ff, n_heads, e_layers, dropout, activation, attention, distil, with_cp
         )
         self.decoder_embedding = TemporalEmbedding(enc_in, d_model, label_len + pred_len, dropout, **time)
-        self.decoder = TemporalDecoder(d_model, d_ff, n_heads, d_layers, dropout, activation, attention, with_cp)
+        self.decoder = TemporalDecoder(
+            d_model, d_ff, n_heads, d_layers, dropout, activation, decoder_attention(attention), with_cp
+        )
         self.head = nn.Linear(d_model, c_out)
 
     def decode(
