@@ -1,0 +1,1 @@
+"""The layouts of official checkpoints, one module per kind of file."""

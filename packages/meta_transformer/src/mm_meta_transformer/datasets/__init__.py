@@ -1,0 +1,1 @@
+"""Data sets of the modalities, and the steps of their pipelines."""

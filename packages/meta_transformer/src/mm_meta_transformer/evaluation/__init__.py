@@ -1,0 +1,1 @@
+"""Metrics that mmpretrain does not have."""

@@ -1,0 +1,1 @@
+"""The shared encoder, the networks around it, and their heads."""

@@ -1,0 +1,1 @@
+"""Data to tokens, one tokenizer per kind of data."""
