@@ -10,7 +10,6 @@ from mmengine.config import Config
 
 from mm_itransformer import ITransformerInferencer
 from mm_itransformer.checkpoint import to_official
-from mm_itransformer.forecasting import choose_scaler, to_series
 from mm_itransformer.models import ITransformer, ITransformerImputer
 from mm_itransformer.models.temporal import TemporalTransformer
 from mm_itransformer.visualization import draw_forecast
@@ -299,14 +298,6 @@ def test_files_of_inputs_with_like_names_do_not_overwrite_each_other(checkpoint,
     stems = ["load.v1", "load.v2", "load.v1_2", "series4"]
     assert names == [[f"{stem}_forecast.csv", f"{stem}_forecast.png"] for stem in stems]
     assert len(list((tmp_path / "out").iterdir())) == 8
-
-
-def test_a_history_that_does_not_move_is_scaled_by_one():
-    constant = to_series(np.full((30, 2), 7.0))
-    with pytest.warns(UserWarning, match="scaled"):
-        _, mean, std = choose_scaler(constant, {}, fit=False, row=30)
-    assert mean.tolist() == [7.0, 7.0]
-    assert std.tolist() == [1.0, 1.0]
 
 
 def written(model, path: Path) -> Path:

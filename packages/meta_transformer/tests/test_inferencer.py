@@ -83,6 +83,8 @@ def test_a_series_is_forecast_in_its_own_units_from_tables_and_files(tmp_path):
     found = one("time-series", table, **options)
     np.testing.assert_allclose(found.forecast, expected, rtol=1e-4, atol=1e-4)
     assert found.forecast.index.equals(found.sample.raw["truth"].index)
+    dated = one("time-series", table, start=str(table.index[options["start"]]))
+    pd.testing.assert_frame_equal(dated.forecast, found.forecast)
     table.iloc[: model.seq_len].to_csv(tmp_path / "series.csv", index_label="date")
     beyond = inferencer("time-series")(tmp_path / "series.csv", out_dir=tmp_path / "out")
     pd.testing.assert_frame_equal(beyond["predictions"][0].forecast, found.forecast, check_freq=False, rtol=1e-3)
@@ -382,16 +384,32 @@ def test_windows_are_scaled_as_the_training_was(tmp_path):
             one("imu", source)
 
 
+def test_numbers_that_stand_for_a_missing_measurement_are_filled_as_in_training():
+    table, options = example("time-series")
+    gaps, filled = table.copy(), table.copy()
+    gaps.iloc[4, 1], filled.iloc[4, 1] = -9999.0, filled.iloc[3, 1]
+    reader = inferencer("time-series").reader
+    reader.facts.stored["missing_values"] = [-9999.0]
+    try:
+        with pytest.warns(UserWarning, match="1 cells hold one of"):
+            found = one("time-series", gaps, **options)
+    finally:
+        del reader.facts.stored["missing_values"]
+    pd.testing.assert_frame_equal(found.forecast, one("time-series", filled, **options).forecast)
+
+
 def test_series_without_dates_or_rows_are_refused():
     table, _ = example("time-series")
     for source, options, words in (
-        (table.iloc[:20], {}, "has 20 rows and the forecast begins at row 20: 24 must come before it"),
-        (table, {"start": 500}, "the forecast begins at row 500"),
+        (table.iloc[:20], {}, "20 rows come before the forecast, but the model reads seq_len=24"),
+        (table, {"start": 500}, "start=500 lies outside"),
+        (table, {"start": "tomorrow"}, "is neither a row nor a date"),
         (table.iloc[:, :-1], {}, "has no column"),
-        (table.to_numpy(), {}, "has no dates, and the model reads time features"),
-        (table.to_numpy()[:, :2], {}, r"Fix: finite numbers \(T, 5\)"),
+        (table.to_numpy(), {}, "trained with time features, but the array has no dates"),
+        (table.to_numpy()[:, :2], {}, r"Fix: an array \(T, 5\)"),
+        (table.to_numpy() * np.nan, {}, "missing or infinite values"),
     ):
-        with pytest.raises(UserError, match=words):
+        with pytest.raises((UserError, ValueError), match=words):
             one("time-series", source, **options)
 
 

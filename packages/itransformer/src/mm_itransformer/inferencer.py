@@ -18,14 +18,13 @@ from mmengine.infer import BaseInferencer
 from mmengine.registry import DATASETS, INFERENCERS
 
 from mm_itransformer.checkpoint import load_strictly, meta_of, require_same_time_features
-from mm_itransformer.forecasting import Forecast, choose_scaler, first_row, to_series
+from mm_itransformer.forecasting import Forecast
 from mmrepro import papers
 from mmrepro.datasets.missing_values import fill_missing
-from mmrepro.datasets.series import Series, SeriesError, future_dates
-from mmrepro.datasets.time_features import calendar_features, feature_names, time_features
+from mmrepro.datasets.series import Series
+from mmrepro.forecasting.history import choose_scaler, first_row, forecast_rows, rows_of, time_marks, to_series
 from mmrepro.safe_loading import source_of
 
-CALENDAR = ("month", "day", "weekday", "hour", "quarter of the hour")
 READING = ("date_column", "date_format", "encoding")
 
 
@@ -134,26 +133,26 @@ class ITransformerInferencer(BaseInferencer):
         if with_attention is None:
             with_attention = self.model.has_maps
         past = slice(row - self.model.seq_len, row)
-        index = self._index(series, row, inputs["freq"])
-        marks, mark_names = self._marks(series, series.dates[past] if series.dates is not None else None)
+        known = rows_of(series, past)
+        index = forecast_rows(series, row, self.model.pred_len, self.model.seq_len, inputs["freq"])
+        marks, mark_names = self._marks(series, known)
         batch = {"inputs": torch.from_numpy(((series.values[past] - mean) / std).astype(np.float32))[None]}
         if marks is not None:
-            batch["marks"] = torch.from_numpy(marks.astype(np.float32))[None]
+            batch["marks"] = torch.from_numpy(marks)[None]
             if "future_marks" in inspect.signature(self.model.forward).parameters:
                 future_marks, _ = self._marks(series, index)
-                batch["future_marks"] = torch.from_numpy(future_marks.astype(np.float32))[None]
+                batch["future_marks"] = torch.from_numpy(future_marks)[None]
         batch = self.model.data_preprocessor(batch, False)
         sample = self.model(**batch, mode="predict", with_attention=with_attention)[0]
 
         outputs = slice(-1, None) if self.model.features == "MS" else slice(None)
         values = sample["forecast"].double().cpu().numpy() * std[outputs] + mean[outputs]
         columns = list(series.columns)
-        known = slice(row, row + self.model.pred_len)
-        truth = series.values[known, outputs]
+        truth = series.values[row : row + self.model.pred_len, outputs]
         return [
             Forecast(
                 values=pd.DataFrame(values, index, columns[outputs]),
-                history=pd.DataFrame(series.values[past], _rows(series, past), columns),
+                history=pd.DataFrame(series.values[past], known, columns),
                 truth=pd.DataFrame(truth, index[: len(truth)], columns[outputs]) if len(truth) else None,
                 tokens=(*columns, *mark_names),
                 attention=sample["attention"].float().cpu().numpy() if with_attention else None,
@@ -189,31 +188,10 @@ class ITransformerInferencer(BaseInferencer):
         """Pack forecasts and files."""
         return {"predictions": preds, "visualization": visualization}
 
-    def _marks(self, series: Series, dates: pd.DatetimeIndex | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    def _marks(self, series: Series, dates: pd.Index) -> tuple[np.ndarray | None, tuple[str, ...]]:
         """Return the time features (T, M) of dates that the model was trained with, and their names."""
-        kind = self.dataset_meta.get("time_features", True)
-        if not kind:
-            return None, ()
-        if dates is None:
-            raise SeriesError(
-                f"the model was trained with time features, but {series.path} has no dates. "
-                "Fix: give a DataFrame with dates as its index, or a CSV file with a column 'date'"
-            )
-        if kind == "calendar":
-            marks = calendar_features(dates, quarter_hours=self.dataset_meta.get("quarter_hours", False))
-            return marks, CALENDAR[: marks.shape[1]]
-        freq = self.dataset_meta.get("freq", "h")
-        return time_features(dates, freq), feature_names(freq)
-
-    def _index(self, series: Series, row: int, freq: str | None) -> pd.Index:
-        """Return dates (or row numbers) of the forecast: the input's own as far as they go, then further ones."""
-        own = _rows(series, slice(row, row + self.model.pred_len))
-        missing = self.model.pred_len - len(own)
-        if not missing:
-            return own
-        if series.dates is None:
-            return pd.RangeIndex(row, row + self.model.pred_len, name="row")
-        return own.append(future_dates(series.dates[-4 * self.model.seq_len :], missing, freq)).rename("date")
+        meta = {"time_features": True, "freq": "h", "quarter_hours": False} | self.dataset_meta
+        return time_marks(series, dates, meta) if meta["time_features"] else (None, ())
 
     def _load_weights_to_model(self, model: torch.nn.Module, checkpoint: dict | None, cfg: Config) -> None:
         """Load strictly, converting an official file, and remember what it says about its training data."""
@@ -262,10 +240,3 @@ def _file_stems(inputs: list) -> list[str]:
         numbered = (f"{name}_{n}" for n in itertools.count(2))
         stems.append(name if name not in stems else next(other for other in numbered if other not in stems))
     return stems
-
-
-def _rows(series: Series, rows: slice) -> pd.Index:
-    """Return the dates of rows, or their numbers where the series has no dates."""
-    if series.dates is not None:
-        return series.dates[rows].rename("date")
-    return pd.RangeIndex(len(series.values), name="row")[rows]

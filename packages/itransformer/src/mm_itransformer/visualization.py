@@ -12,8 +12,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from mm_itransformer.forecasting import Forecast
-
-HISTORY, FORECAST, TRUTH = "#4c566a", "#d1495b", "#00798c"
+from mmrepro.forecasting.curves import draw_variate
 
 
 def draw_forecast(forecast: Forecast, path: str | Path, columns: Sequence[str] | None = None, limit: int = 8) -> Path:
@@ -37,7 +36,9 @@ def draw_forecast(forecast: Forecast, path: str | Path, columns: Sequence[str] |
     figure = Figure(figsize=(6.2 * wide, 0.9 + 2.1 * high), layout="constrained")
     axes = figure.subplots(high, wide, sharex=True, squeeze=False).ravel()
     for axis, name in zip(axes, names, strict=False):
-        _panel(axis, forecast, name)
+        truth = None if forecast.truth is None else forecast.truth[name]
+        draw_variate(axis, forecast.history[name], forecast.values[name], truth)
+        axis.set_title(name, fontsize=9, loc="left")
     for axis in axes[len(names) :]:
         axis.set_visible(False)
     dated = isinstance(forecast.values.index, pd.DatetimeIndex)
@@ -81,22 +82,6 @@ def draw_attention(forecast: Forecast, path: str | Path, layer: int = -1) -> Pat
         f"attention between variates, layer {number}, mean of {forecast.attention.shape[1]} heads", fontsize=9
     )
     return _write(figure, path)
-
-
-def _panel(axis, forecast: Forecast, name: str) -> None:
-    """Draw one variate; forecast and truth start at the last known value, so that the lines meet."""
-    history = forecast.history[name]
-    last = history.iloc[-1:]
-    axis.plot(history.index, history, color=HISTORY, linewidth=1.0, label="history")
-    if forecast.truth is not None:
-        truth = pd.concat([last, forecast.truth[name]])
-        axis.plot(truth.index, truth, color=TRUTH, linewidth=1.0, label="truth")
-    values = pd.concat([last, forecast.values[name]])
-    axis.plot(values.index, values, color=FORECAST, linewidth=1.4, label="forecast")
-    axis.axvline(forecast.values.index[0], color="0.75", linewidth=0.8, linestyle=":")
-    axis.set_title(name, fontsize=9, loc="left")
-    axis.grid(alpha=0.25)
-    axis.margins(x=0.01)
 
 
 def _write(figure: Figure, path: str | Path) -> Path:

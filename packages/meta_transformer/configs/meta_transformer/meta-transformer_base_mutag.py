@@ -5,22 +5,12 @@
 # is trained from random ones, and smoke_graph does that with a small one.
 #
 #   mim train mmrepro-meta-transformer meta-transformer_base_mutag.py
-_base_ = ["../_base_/default_runtime.py"]
+_base_ = ["../_base_/models/frozen_encoder.py", "../_base_/default_runtime.py"]
 
 model = dict(
     type="MetaTransformerClassifier",
     tokenizer=dict(
         type="GraphTokenizer", num_atoms=512, num_edges=512, lap_dims=16, lap_dropout=0.2, lap_sign_flip=True
-    ),
-    encoder=dict(
-        type="MetaTransformerEncoder",
-        arch="base",
-        frozen=True,
-        with_cp=False,
-        init_cfg=dict(
-            type="PretrainedMetaEncoder",
-            checkpoint="{{$MMREPRO_DATA_ROOT:data}}/checkpoints/Meta-Transformer_base_patch16_encoder.pth",
-        ),
     ),
     pooling="cls",
     pooled_norm=1e-5,

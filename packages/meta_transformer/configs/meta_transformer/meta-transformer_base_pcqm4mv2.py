@@ -8,22 +8,12 @@
 # Cost: not stated; 1 M updates of 128 molecules. Needs the encoder's weights, and RDKit (pip install rdkit).
 #
 #   mim train mmrepro-meta-transformer meta-transformer_base_pcqm4mv2.py
-_base_ = ["../_base_/default_runtime.py"]
+_base_ = ["../_base_/models/frozen_encoder.py", "../_base_/default_runtime.py"]
 
 model = dict(
     type="MetaTransformerGraphRegressor",
     tokenizer=dict(
         type="GraphTokenizer", num_atoms=512 * 9, num_edges=512 * 3, lap_dims=16, lap_dropout=0.2, lap_sign_flip=True
-    ),
-    encoder=dict(
-        type="MetaTransformerEncoder",
-        arch="base",
-        frozen=True,
-        with_cp=False,
-        init_cfg=dict(
-            type="PretrainedMetaEncoder",
-            checkpoint="{{$MMREPRO_DATA_ROOT:data}}/checkpoints/Meta-Transformer_base_patch16_encoder.pth",
-        ),
     ),
     frozen_tokenizer=True,
     official_compat=False,

@@ -1,20 +1,12 @@
 # Filter banks of 224 bins and 224 frames in overlapping patches of 32 x 32, 400 tokens, through the base encoder. As
 # released: the mean of the first two patches' features is classified, since no class token reaches the encoder; and the
 # encoder's norms have an epsilon of 1e-6.
+_base_ = "./frozen_encoder.py"
+
 model = dict(
     type="MetaTransformerClassifier",
     tokenizer=dict(type="AudioTokenizer", patch_size=32, stride=10, input_size=(224, 224), class_token=False),
-    encoder=dict(
-        type="MetaTransformerEncoder",
-        arch="base",
-        frozen=True,
-        norm_eps=1e-6,
-        with_cp=False,
-        init_cfg=dict(
-            type="PretrainedMetaEncoder",
-            checkpoint="{{$MMREPRO_DATA_ROOT:data}}/checkpoints/Meta-Transformer_base_patch16_encoder.pth",
-        ),
-    ),
+    encoder=dict(norm_eps=1e-6),
     encoder_norm=1e-6,
     pooling="first2",
     pooled_norm=1e-5,

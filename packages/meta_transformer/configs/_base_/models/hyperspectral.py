@@ -1,17 +1,9 @@
 # Pixels of 200 bands, one token each behind a class token, through the frozen base encoder; 16 kinds of land cover.
+_base_ = "./frozen_encoder.py"
+
 model = dict(
     type="MetaTransformerClassifier",
     tokenizer=dict(type="HyperspectralTokenizer", num_bands=200, in_channels=1, dropout=0.1),
-    encoder=dict(
-        type="MetaTransformerEncoder",
-        arch="base",
-        frozen=True,
-        with_cp=False,
-        init_cfg=dict(
-            type="PretrainedMetaEncoder",
-            checkpoint="{{$MMREPRO_DATA_ROOT:data}}/checkpoints/Meta-Transformer_base_patch16_encoder.pth",
-        ),
-    ),
     pooling="cls",
     pooled_norm=1e-5,
     head=dict(type="MetaLinearHead", num_classes=16),

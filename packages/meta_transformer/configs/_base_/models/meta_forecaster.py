@@ -1,5 +1,7 @@
 # The published forecaster: 96 steps in, the base encoder frozen, one decoder layer. A config sets enc_in, the number of
 # variates, and pred_len; its data sets give the time features of the forecast's steps (future_marks).
+_base_ = "./frozen_encoder.py"
+
 model = dict(
     type="MetaTransformerForecaster",
     seq_len=96,
@@ -14,16 +16,6 @@ model = dict(
     embed="timeF",
     freq="h",
     with_cp=False,
-    encoder=dict(
-        type="MetaTransformerEncoder",
-        arch="base",
-        frozen=True,
-        with_cp=False,
-        init_cfg=dict(
-            type="PretrainedMetaEncoder",
-            checkpoint="{{$MMREPRO_DATA_ROOT:data}}/checkpoints/Meta-Transformer_base_patch16_encoder.pth",
-        ),
-    ),
 )
 
 # For tests: a small encoder of random weights, and generated series.

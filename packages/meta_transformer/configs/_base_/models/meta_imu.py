@@ -1,18 +1,10 @@
 # Six axes of an accelerometer and a gyroscope, one token a sample behind a class token, through the frozen base
 # encoder.
+_base_ = "./frozen_encoder.py"
+
 model = dict(
     type="MetaTransformerClassifier",
     tokenizer=dict(type="SeriesTokenizer", n_variates=6, length=128, dropout=0.1, class_token=True),
-    encoder=dict(
-        type="MetaTransformerEncoder",
-        arch="base",
-        frozen=True,
-        with_cp=False,
-        init_cfg=dict(
-            type="PretrainedMetaEncoder",
-            checkpoint="{{$MMREPRO_DATA_ROOT:data}}/checkpoints/Meta-Transformer_base_patch16_encoder.pth",
-        ),
-    ),
     pooling="cls",
     pooled_norm=1e-5,
     head=dict(type="MetaLinearHead", num_classes=6),

@@ -1,5 +1,7 @@
 # Pictures of 224 x 224 in patches of 16, behind a class token, through the base encoder; the class token, normed, is
 # classified. The official repository has this network for X-rays alone; for photographs it has weights and no code.
+_base_ = "./frozen_encoder.py"
+
 model = dict(
     type="MetaTransformerClassifier",
     data_preprocessor=dict(
@@ -10,16 +12,6 @@ model = dict(
         num_classes=1000,
     ),
     tokenizer=dict(type="ImageTokenizer", img_size=224, patch_size=16),
-    encoder=dict(
-        type="MetaTransformerEncoder",
-        arch="base",
-        frozen=True,
-        with_cp=False,
-        init_cfg=dict(
-            type="PretrainedMetaEncoder",
-            checkpoint="{{$MMREPRO_DATA_ROOT:data}}/checkpoints/Meta-Transformer_base_patch16_encoder.pth",
-        ),
-    ),
     pooling="cls",
     encoder_norm=1e-6,
     head=dict(type="MetaLinearHead", num_classes=1000),

@@ -1,16 +1,9 @@
 # Point clouds of ModelNet40: tokens of where points lie, a frozen encoder, three summaries and a small head.
+_base_ = "./frozen_encoder.py"
+
 model = dict(
     type="MetaTransformerPointCls",
     tokenizer=dict(type="PointPatchTokenizer", sample_ratio=0.25, group_size=32, channels=(128, 256, 512)),
-    encoder=dict(
-        type="MetaTransformerEncoder",
-        arch="base",
-        frozen=True,
-        init_cfg=dict(
-            type="PretrainedMetaEncoder",
-            checkpoint="{{$MMREPRO_DATA_ROOT:data}}/checkpoints/Meta-Transformer_base_patch16_encoder.pth",
-        ),
-    ),
     global_features=("cls", "max", "avg"),
     head=dict(type="PointClsHead", num_classes=40, loss=dict(type="SmoothCrossEntropy", smoothing=0.2)),
 )

@@ -1,16 +1,9 @@
 # Scenes: tokens of places, colours and heights in two stages, a frozen encoder, and features carried back to points.
+_base_ = "./frozen_encoder.py"
+
 model = dict(
     type="MetaTransformerPointSeg",
     tokenizer=dict(type="P3Tokenizer", in_channels=7, sample_ratio=0.0625, group_size=32, norm="ln"),
-    encoder=dict(
-        type="MetaTransformerEncoder",
-        arch="base",
-        frozen=True,
-        init_cfg=dict(
-            type="PretrainedMetaEncoder",
-            checkpoint="{{$MMREPRO_DATA_ROOT:data}}/checkpoints/Meta-Transformer_base_patch16_encoder.pth",
-        ),
-    ),
     decoder=dict(type="PointDecoder", global_features=("cls", "max")),
     head=dict(
         type="PointSegHead",

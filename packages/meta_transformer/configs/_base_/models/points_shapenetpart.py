@@ -1,16 +1,9 @@
 # Parts of objects: as scenes, with batch norms and the kind of object as a feature of its points.
+_base_ = "./frozen_encoder.py"
+
 model = dict(
     type="MetaTransformerPointSeg",
     tokenizer=dict(type="P3Tokenizer", in_channels=7, sample_ratio=0.0625, group_size=32),
-    encoder=dict(
-        type="MetaTransformerEncoder",
-        arch="base",
-        frozen=True,
-        init_cfg=dict(
-            type="PretrainedMetaEncoder",
-            checkpoint="{{$MMREPRO_DATA_ROOT:data}}/checkpoints/Meta-Transformer_base_patch16_encoder.pth",
-        ),
-    ),
     decoder=dict(type="PointDecoder", global_features=("cls", "max", "avg"), num_categories=16),
     head=dict(type="PointSegHead", num_classes=50, hidden=(256,), loss=dict(type="Poly1FocalLoss")),
     # airplane, bag, cap, car, chair, earphone, guitar, knife,

@@ -1,17 +1,10 @@
 # Word pieces of BERT's uncased vocabulary, embedded, with a class token, through the base encoder; all is trained.
+_base_ = "./frozen_encoder.py"
+
 model = dict(
     type="MetaTransformerClassifier",
     tokenizer=dict(type="TextTokenizer", vocab_size=30522, max_length=128, class_token=True, dropout=0.1),
-    encoder=dict(
-        type="MetaTransformerEncoder",
-        arch="base",
-        frozen=False,
-        with_cp=False,
-        init_cfg=dict(
-            type="PretrainedMetaEncoder",
-            checkpoint="{{$MMREPRO_DATA_ROOT:data}}/checkpoints/Meta-Transformer_base_patch16_encoder.pth",
-        ),
-    ),
+    encoder=dict(frozen=False),
     pooling="cls",
     pooled_norm=1e-5,
     head=dict(type="MetaLinearHead", dropout=0.1),

@@ -1,22 +1,12 @@
 # Clips of 16 frames of 224 x 224 in tubelets of 2 x 16 x 16, through the base encoder; the mean of all tokens, normed,
 # is classified. Attention has biases for queries and values alone: of the released encoder's, those of the keys go.
+_base_ = "./frozen_encoder.py"
+
 model = dict(
     type="MultiViewClassifier",
     data_preprocessor=dict(type="ClipDataPreprocessor", num_classes=400),
     tokenizer=dict(type="VideoTokenizer", num_frames=16, img_size=224, patch_size=16, tubelet_size=2),
-    encoder=dict(
-        type="MetaTransformerEncoder",
-        arch="base",
-        frozen=False,
-        norm_eps=1e-6,
-        qkv="video",
-        drop_path=0.1,
-        with_cp=False,
-        init_cfg=dict(
-            type="PretrainedMetaEncoder",
-            checkpoint="{{$MMREPRO_DATA_ROOT:data}}/checkpoints/Meta-Transformer_base_patch16_encoder.pth",
-        ),
-    ),
+    encoder=dict(frozen=False, norm_eps=1e-6, qkv="video", drop_path=0.1),
     pooling="mean",
     pooled_norm=1e-6,
     head=dict(type="MetaLinearHead", num_classes=400, init_scale=0.001),

@@ -13,8 +13,8 @@ from matplotlib.patches import Patch
 
 from mm_meta_transformer.prediction import MetaPrediction
 from mm_meta_transformer.visualization.view import HEAT, View, spread
+from mmrepro.forecasting.curves import draw_variate
 
-HISTORY, FORECAST, TRUTH = "#4c566a", "#d1495b", "#00798c"
 _VARIATES = 8  # curves of a figure
 
 
@@ -128,22 +128,13 @@ def forecast_figure(prediction: MetaPrediction) -> Figure:
 
 
 def _variate(axis: Axes, prediction: MetaPrediction, name: str) -> None:
-    """Draw a variate; forecast and truth begin at the last known value, so that the lines meet."""
     history, truth = prediction.sample.raw["history"][name], prediction.sample.raw["truth"]
-    parts = [("forecast", FORECAST, prediction.forecast[name])]
-    if truth is not None:
-        parts.insert(0, ("truth", TRUTH, truth[name]))
-    axis.plot(history.index, history, color=HISTORY, linewidth=1.0, label="history")
-    for label, colour, values in parts:
-        index, joined = [history.index[-1], *values.index], [history.iloc[-1], *values]
-        axis.plot(index, joined, color=colour, linewidth=1.2, label=label)
+    draw_variate(axis, history, prediction.forecast[name], None if truth is None else truth[name])
     if history.index.dtype.kind == "M":
         locator = AutoDateLocator(minticks=3, maxticks=7)
         axis.xaxis.set_major_locator(locator)
         axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axis.tick_params(labelsize=8)
-    axis.grid(alpha=0.25)
-    axis.margins(x=0.01)
 
 
 def _plain(axis: Axes, label: str) -> None:
