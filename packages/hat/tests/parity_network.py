@@ -138,8 +138,10 @@ def _sha256(array: np.ndarray) -> str:
 
 def unet_discriminator_sn(manifest: dict, state: dict[str, np.ndarray], inputs: dict[str, np.ndarray]) -> dict:
     """Return logits in both modes and the gradients of the generator's loss in training."""
-    network = loaded(UNetDiscriminatorWithSpectralNorm, tensors(state), **manifest["config"])
-    image = torch.from_numpy(inputs["image"]).requires_grad_()
+    # In float64: a feature 3e-8 below zero is above it on some processors in float32, and leaky ReLU's slope with it.
+    weights = {name: tensor.double() for name, tensor in tensors(state).items()}
+    network = loaded(UNetDiscriminatorWithSpectralNorm, weights, **manifest["config"])
+    image = torch.from_numpy(inputs["image"]).double().requires_grad_()
     with torch.no_grad():
         logits = network(image)
     trained = network.train()(image)

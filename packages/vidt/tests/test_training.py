@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from mm_vidt.checkpoint import to_official
 from mm_vidt.models.criterion import ViDTCriterion
+from mm_vidt.models.matching import LevelsHungarianAssigner
 from mmrepro import papers
 from mmrepro.checkpoint import convert_file
 from mmrepro.engine import configuration
@@ -75,8 +76,6 @@ def learner(work_dir: Path) -> Config:
             "model.backbone.arch": dict(embed_dims=16, depths=(1, 2, 1, 2)),
             "model.backbone.num_det_tokens": 12,
             "model.neck.in_channels": [32, 64, 128, 64],
-            # one with which bf16 matches the same queries in the end; of others it may not, and gradients differ then
-            "randomness.seed": 3,
         }
     )
     config.train_cfg = dict(type="ResumableIterLoop", max_iters=steps, val_interval=steps)
@@ -193,22 +192,37 @@ def test_amp_trains_in_bfloat16_near_float32_with_losses_in_float32(tmp_path, mo
 
 
 @pytest.mark.parametrize("kind", ["trained", "coat", "neck-free", "distiller"])
-def test_gradients_in_bfloat16_are_those_of_float32(request, tmp_path, kind):
-    """Of a detector that is trained, too, where the rounding of its points alone would turn them."""
+def test_gradients_in_bfloat16_are_those_of_float32(request, tmp_path, monkeypatch, kind):
+    """Of a detector that is trained, too, where the rounding of its points alone would turn them.
+
+    Rounding decides which of two queries that are nearly as good is matched, and the sign of an error that is nearly
+    zero, and on another processor otherwise: so both learn from the same pairs, of pictures that it was not trained on.
+    """
     if kind == "trained":
         config, best, _ = request.getfixturevalue("trained")
         config = copy.deepcopy(config)
         config.model.init_cfg = dict(type="Pretrained", checkpoint=str(best))
+        config.train_dataloader.dataset.generate = dict(count=8, size=64, seed=5)
+        config.train_dataloader.batch_size = 8
     else:
         config = distiller(tmp_path) if kind == "distiller" else small(dict(coat=COAT).get(kind, NECK_FREE), tmp_path)
-    both = []
+    match, pairs, both = LevelsHungarianAssigner.match, [], []
+
+    def of_float32(self, *arguments):
+        if not both:
+            pairs.append(match(self, *arguments))
+            return pairs[-1]
+        return pairs.pop(0)
+
+    monkeypatch.setattr(LevelsHungarianAssigner, "match", of_float32)
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled):
             found = gradients(copy.deepcopy(config))
         both.append(torch.cat([found[key].flatten().double() for key in sorted(found)]))
+    assert not pairs
     one, other = both
     assert not torch.equal(one, other)
-    assert torch.cosine_similarity(one, other, dim=0) > 0.95
+    assert torch.cosine_similarity(one, other, dim=0) > 0.99
     assert 0.9 < other.norm() / one.norm() < 1.1
 
 
