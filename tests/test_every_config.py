@@ -7,6 +7,7 @@ that inherits from another one and is the same when tiny (it sets lengths or wid
 from __future__ import annotations
 
 import inspect
+import re
 from functools import cache
 from pathlib import Path
 
@@ -55,6 +56,9 @@ def test_the_head_says_what_it_is_and_how_to_run_it(config):
     head = [line for line in config.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     assert len(head) >= 3
     assert any(command in line for line in head for command in ("mim train", "mmrepro quickstart"))
+    for line in head:  # mim finds a config by its whole file name
+        if found := re.search(r"mim train mmrepro-\S+ (\S+)", line):
+            assert Path(found[1]).name in (config.name, "your_copy.py")
 
 
 def test_it_brings_its_own_imports(config):

@@ -165,6 +165,10 @@ def reproduce(
 
     paper = papers.canonical(paper)
     if profile is not None:
+        others = {"rows": pattern, "tier": tiers, "seeds": seeds, "jobs": jobs > 1, "force": force}
+        others |= {"download": download, "weights": weights}
+        if given := [f"--{name}" for name, value in others.items() if value]:
+            raise click.UsageError(f"a profile's trainings are run as they are: leave out {', '.join(given)}")
         _run_profile(paper, profile, work_dir.resolve(), data_root)
         return
     outcomes = measure(

@@ -66,6 +66,12 @@ def test_the_command_prints_one_table_and_fails_if_a_member_does(paper, tmp_path
     assert CliRunner().invoke(main, arguments).exit_code == 0
 
 
+def test_options_of_rows_do_not_go_with_a_profile(paper):
+    ran = CliRunner().invoke(main, ["reproduce", "fake", "--profile", "smoke", "--rows", "good", "--force"])
+    assert ran.exit_code == 2
+    assert "leave out --rows, --force" in ran.output
+
+
 def test_a_test_that_does_not_print_the_metric_is_a_fault(paper, tmp_path):
     for name in ("poor", "crash"):
         (paper.root / f"configs/fake/smoke_{name}.py").unlink()

@@ -157,6 +157,33 @@ def test_a_data_set_that_no_command_can_fetch_is_not_run(fake_paper, settings, m
     assert outcome.text == "not run: needs the data set etth1 (`mmrepro data get etth1` fetches it or says how)"
 
 
+def test_everything_that_is_missing_is_named_at_once_weights_first(fake_paper, settings, monkeypatch, tmp_path):
+    needing(fake_paper, "Data: [etth1, tower]")
+    fake_paper.write(
+        "data-sets.yml",
+        """tower:
+  title: Weights of a tower
+  what: the tower's weights
+  files:
+    - {path: checkpoints, pictures: 1, ending: tower.pth}
+  licence: none
+  homepage: https://example.org
+  citation: none
+  instructions: Ask for it.
+""",
+    )
+    monkeypatch.setattr(registry, "_catalog", registry._catalog.__wrapped__)  # not what an earlier test has read
+    monkeypatch.delenv("MMREPRO_DATA_ROOT", raising=False)
+    settings = replace(settings, data_root=tmp_path)
+    (outcome,) = reproduce("fake", settings, pattern="fake_a", tiers=["train"], seeds=(1,))
+    assert outcome.text == (
+        "not run: needs the tower's weights tower and the data set etth1 "
+        "(`mmrepro data get tower` and `mmrepro data get etth1` fetch them or say how)"
+    )
+    lines = [line for line in tables.results_markdown("fake").splitlines() if "fake_a" in line]
+    assert lines[0].endswith("| not run: needs the tower's weights |")
+
+
 def test_rows_without_a_number_of_their_own_are_trained_where_they_are_named(fake_paper, settings):
     metafile = fake_paper.root / "configs/fake/metafile.yml"
     metafile.write_text(metafile.read_text().replace("Metrics: {MSE: 0.386, MAE: 0.4}", "Metrics: {}"))

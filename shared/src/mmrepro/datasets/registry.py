@@ -77,7 +77,10 @@ class DataFile:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set as its catalog declares it."""
+    """A data set, or other files that a run needs, as its catalog declares it.
+
+    ``what`` says in a few words what the files are where they are no data set, such as "the encoder's weights".
+    """
 
     name: str
     title: str
@@ -87,6 +90,7 @@ class DataSet:
     homepage: str
     citation: str
     instructions: str = ""
+    what: str = ""
 
     def key(self, file: DataFile) -> str:
         """Return what one of the files is called among them: its name, or its whole path where another has that too."""
@@ -425,6 +429,7 @@ def _read_catalog(path: Path) -> Iterator[DataSet]:
             homepage=entry["homepage"],
             citation=entry["citation"],
             instructions=entry.get("instructions", ""),
+            what=entry.get("what", ""),
         )
         if data.folders and any(data.key(file) != file.name for file in data.files):
             raise ValueError(

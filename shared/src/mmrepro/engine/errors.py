@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,12 +23,20 @@ def in_one_line() -> Iterator[None]:
     try:
         yield
     except _faults_of_the_user() as error:
-        raise SystemExit(f"error: {error}") from error
+        raise SystemExit(f"error: {_said(error)}") from error
     except TypeError as error:
         sentence = unknown_argument.describe(error)
         if sentence is None:
             raise
         raise SystemExit(f"error: {sentence}") from error
+
+
+def _said(error: Exception) -> str:
+    """Return an error's message: of one from a loader's process, whose text torch makes the traceback, its end."""
+    text, name = str(error), type(error).__name__
+    if f"Caught {name} in DataLoader worker process" not in text.partition("\n")[0]:
+        return text
+    return re.split(rf"^(?:\w+\.)*{name}: ", text, flags=re.MULTILINE)[-1].rstrip()
 
 
 def _faults_of_the_user() -> tuple[type[Exception], ...]:

@@ -33,13 +33,20 @@ def train(
     threads: int | None = None,
     choose: Callable[[Path], Path] | None = None,
 ) -> Path:
-    """Train a config in a child process and return its best checkpoint; with ``resume`` an interrupted run goes on.
+    """Train a config in a child process and return a checkpoint of it, the best one by default.
 
     Args:
+        paper: whose tools are run.
+        config: the file.
+        work_dir: for checkpoints and the log.
+        seed: of the training.
+        resume: go on with an interrupted run in ``work_dir``.
+        data_root: folder of the data sets.
+        threads: of a process; as the environment says by default.
         choose: finds another checkpoint in the work directory, for example :func:`last_checkpoint`.
 
     Raises:
-        RunFailedError: the training failed or left no ``best_*.pth``.
+        RunFailedError: the training failed or left no such checkpoint.
     """
     arguments = [str(config), "--work-dir", str(work_dir), "--seed", str(seed)]
     if resume and (work_dir / "last_checkpoint").is_file():

@@ -16,6 +16,7 @@ from statistics import geometric_mean
 from typing import TYPE_CHECKING
 
 from mmrepro import papers
+from mmrepro.datasets import registry
 
 from . import ledger
 from .ledger import Entry
@@ -166,8 +167,15 @@ def _compared(number: Row | Average, best: Verdict) -> list[str]:
         + (_remarks(best.measured[0]) if best.measured else ""),
         ", ".join(baselines),
         best.tier,
-        best.text or NOTHING,
+        best.text or _nothing(number),
     ]
+
+
+def _nothing(number: Row | Average) -> str:
+    """Return ``not run``, and what it needs that is no data set, such as weights that no command can fetch."""
+    needs = {registry.get(name).what: None for name in getattr(number, "data", ())}
+    needed = " and ".join(filter(None, needs))
+    return f"{NOTHING}: needs {needed}" if needed else NOTHING
 
 
 def parity_markdown(paper: str) -> str:
@@ -394,5 +402,5 @@ def _parts(page: Path, package: str) -> list[tuple[re.Match, str]]:
 
 
 def _verdict_text(row: Row, best: Verdict) -> str:
-    text = best.text or NOTHING
+    text = best.text or _nothing(row)
     return f"{text}; reported value unverified" if row.unverified else text

@@ -173,13 +173,21 @@ def _train(row: Row, settings: Settings, seed: int | None) -> Entry:
 
 def _require_data(row: Row, settings: Settings) -> None:
     missing = [name for name in row.data if registry.status(name, settings.data_root).state == "missing"]
-    try:
-        for name in missing if settings.download else ():
+    for name in list(missing) if settings.download else ():
+        try:
             registry.download(name, settings.data_root)
-        for name in row.data:
-            registry.locate(name, settings.data_root)
-    except registry.DataNotFoundError as reason:
-        raise NotRunError(f"the data set {name} (`mmrepro data get {name}` fetches it or says how)") from reason
+        except registry.DataNotFoundError:
+            continue  # one that no command fetches is said with the others
+        missing.remove(name)
+    if missing:
+        missing.sort(key=lambda name: not registry.get(name).what)  # weights first
+        needs = " and ".join(f"{registry.get(name).what or 'the data set'} {name}" for name in missing)
+        commands = " and ".join(f"`mmrepro data get {name}`" for name in missing)
+        raise NotRunError(
+            f"{needs} ({commands} {'fetches it or says' if len(missing) == 1 else 'fetch them or say'} how)"
+        )
+    for name in row.data:
+        registry.locate(name, settings.data_root)
 
 
 def _require_test(row: Row) -> None:
