@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from math import isqrt
-
 import numpy as np
 import torch
 
+from mm_meta_transformer.checkpoints import adapter
 from mm_meta_transformer.dense.vit_adapter import ViTAdapterMeta
 
 SAME_NAME = (
@@ -33,12 +32,17 @@ def image_detection_vit_adapter(manifest: dict, state: dict, inputs: dict) -> di
 
 
 def _maps(config: dict, variant: str, state: dict, inputs: dict) -> dict[str, np.ndarray]:
-    arch = {name: config[name] for name in ("embed_dim", "depth", "num_heads", "mlp_ratio")}
-    settings = {name: config[name] for name in SAME_NAME}
-    settings |= dict(layer_scale="blocks.0.gamma1" in state, pretrain_size=16 * isqrt(state["pos_embed"].shape[1] - 1))
-    settings["use_extra_extractor"] = any(".extra_extractors." in key for key in state)
+    for name, only in (("patch_size", 16), ("with_cffn", True)):
+        if config.get(name, only) != only:
+            raise ValueError(f"{name}={config[name]!r} is not served; ours is {only}")
+    settings = adapter.infer_config(state) | {"variant": variant, "window_attn": False}  # what a case does not say
+    settings |= {name: config[name] for name in SAME_NAME if name in config}
+    settings["arch"]["num_heads"] = config.get("num_heads", settings["arch"]["num_heads"])
+    if config.get("add_vit_feature") is False:
+        settings["add_vit_feature"] = None
+    del settings["type"]
     with torch.device("meta"):
-        network = ViTAdapterMeta(arch, variant, **settings).eval()
+        network = ViTAdapterMeta(**settings).eval()
     counts = {k: torch.tensor(0) for k in network.state_dict() if k.endswith("num_batches_tracked")}
     weights = {name: torch.from_numpy(array) for name, array in state.items()}
     network.load_state_dict(counts | weights, assign=True)

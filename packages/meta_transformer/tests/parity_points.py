@@ -12,15 +12,23 @@ from mm_meta_transformer.checkpoints import point_cloud
 from mm_meta_transformer.datasets.point_transforms import CentrePoints, PointHeights
 from mm_meta_transformer.models.point_ops import farthest_points, nearest_points, rows_of
 
+_ONE_WAY = dict(
+    reduction="max",
+    normalize_dp=False,
+    relative_xyz=True,
+    subsample="fps",
+    group="knn",
+    layers=4,
+    conv_args=dict(order="conv-norm-act"),
+)
+
 
 def _model(manifest: dict, state: dict[str, np.ndarray], inputs: dict[str, np.ndarray]) -> dict:
     weights = {key: torch.from_numpy(value) for key, value in state.items()}
     settings = _settings(manifest["config"], weights)
     with torch.device("meta"):
         model = MODELS.build(settings)
-    counters = {key for key in model.state_dict() if key.endswith("num_batches_tracked")}
-    own = point_cloud.rules(weights).forward(weights)
-    model.load_state_dict(own | dict.fromkeys(counters, torch.tensor(0)), assign=True)
+    model.load_state_dict(point_cloud.rules(weights).forward(weights), assign=True)
     model.eval()
     given = {"points": torch.from_numpy(inputs["pos"])}
     if "x" in inputs:
@@ -28,31 +36,62 @@ def _model(manifest: dict, state: dict[str, np.ndarray], inputs: dict[str, np.nd
     if "cls" in inputs:
         given["category"] = torch.from_numpy(inputs["cls"])[:, 0]
     with torch.no_grad():
-        tokens = model.extract_tokens(given)
+        _, centres, groups = model.tokenizer.embed(given["points"], given.get("features", given["points"]))
         return {
-            "center": tokens.info["centres"].numpy(),
-            "patch_tokens": tokens.tokens[:, 1:].numpy(),
-            "encoded": model.encode(tokens).numpy(),
+            "center": centres.numpy(),
+            "patch_tokens": groups.numpy(),  # tokens may have their positions in them
+            "encoded": model.encode(model.extract_tokens(given)).numpy(),
             "logits": model(given).numpy(),
         }
 
 
 def _settings(config: dict, weights: dict[str, torch.Tensor]) -> dict:
-    """Return the model's config; what shows in no weight is the case's."""
-    settings = point_cloud.infer_config(weights) | dict(official_compat=True)
-    encoder, head = config["encoder_args"], config["cls_args"]
-    settings["encoder_norm"] = encoder["norm_args"]["eps"]
+    """Return the model's config; what shows in no weight is the case's.
+
+    Raises:
+        ValueError: an option has a value for which no published config has a network.
+    """
+    encoder, head, decoder = config["encoder_args"], config["cls_args"], config.get("decoder_args", {})
+    embed = encoder["embed_args"]
+    _refuse_others("encoder_args", encoder, act_args=dict(act="gelu"), distill=False)
+    _refuse_others("encoder_args.embed_args", dict(group="ballquery") | embed, **_ONE_WAY, act_args=dict(act="relu"))
+    _refuse_others("decoder_args", decoder, act_args=dict(act="gelu"), progressive_input=True)
+    _refuse_others("cls_args", head, act_args=dict(act="relu"))
+    for where, norm in (("encoder_args.embed_args", embed.get("norm_args")), ("cls_args", head.get("norm_args"))):
+        if isinstance(norm, dict) and norm["norm"] not in ("ln1d", "ln2d"):  # which take no epsilon
+            _refuse_others(f"{where}.norm_args", norm, eps=1e-5)
+    settings = point_cloud.infer_config(weights) | dict(official_compat=True, encoder_norm=_epsilon(encoder))
     settings["encoder"]["num_heads"] = encoder["num_heads"]
-    embed, tokenizer = encoder["embed_args"], settings["tokenizer"]
+    tokenizer = settings["tokenizer"]
     tokenizer["group_size"] = embed["group_size"]
+    tokenizer["add_pos_each_block"] = encoder.get("add_pos_each_block", True)
     if tokenizer["type"] == "PointPatchTokenizer":
+        _refuse_others("encoder_args.embed_args", dict(feature_type="dp_df") | embed, feature_type="dp")
         tokenizer["sample_ratio"] = embed["sample_ratio"]
+    else:
+        tokenizer["feature_type"] = embed.get("feature_type", "dp_df")
+    summaries = encoder.get("global_feat", "cls,max")
     if "decoder" not in settings:
-        settings["global_features"] = encoder["global_feat"].split(",")
+        settings["global_features"] = summaries.split(",")
         return settings
-    settings["decoder"]["global_features"] = config["decoder_args"]["global_feat"].split(",")
+    settings["decoder"]["global_features"] = decoder.get("global_feat", summaries).split(",")
     settings["head"]["append"] = head["global_feat"].split(",") if head.get("global_feat") else ()
     return settings
+
+
+def _epsilon(encoder: dict) -> float:
+    """Return the epsilon of the last norm: torch's own where the case names a norm without one."""
+    norm = encoder.get("norm_args", {"eps": 1e-6})
+    return norm.get("eps", 1e-5) if isinstance(norm, dict) else 1e-5
+
+
+def _refuse_others(where: str, given: dict, **only: object) -> None:
+    for name, value in only.items():
+        found = given.get(name, value)
+        if isinstance(value, dict) and isinstance(found, dict):
+            found = {key: found.get(key, value[key]) for key in value}
+        if found != value:
+            raise ValueError(f"{where}.{name} is {found!r}; this package has {value!r} alone. Fix: leave the case out")
 
 
 pointcloud_modelnet40_forward = _model

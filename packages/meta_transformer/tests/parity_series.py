@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,13 +16,15 @@ from mm_meta_transformer.checkpoints import timeseries
 from mm_meta_transformer.models.meta_forecaster import MetaTransformerForecaster
 from mm_meta_transformer.tokenizers.series import SeriesTokenizer
 from mmrepro.datasets.csv_forecast import CSVForecastDataset
-from mmrepro.datasets.windows import SPLITS
+from mmrepro.datasets.ett import ETTDataset
+from mmrepro.datasets.windows import SPLITS, WindowDataset
 from mmrepro.forecasting import ForecastMetric
 from mmrepro.forecasting.time_token_keys import embedding_rules
 from mmrepro.forecasting.time_tokens import sinusoids
 from mmrepro.key_rules import KeyRules
 
 Arrays = dict[str, np.ndarray]
+ETT_INTERVALS = {"Dataset_ETT_hour": "hour", "Dataset_ETT_minute": "15min"}
 
 
 def tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
@@ -102,6 +105,37 @@ def timeseries_metric(manifest: dict, state: Arrays, inputs: Arrays) -> dict:
     return {name: np.float64(value) for name, value in metric.evaluate(len(given["pred"])).items()}
 
 
+def windows_of(manifest: dict, split: str, file: Path) -> WindowDataset:
+    """Return a split's windows by the loader of the case's entry and its options.
+
+    Raises:
+        ValueError: the loader is not served.
+    """
+    config, entry = manifest["config"], manifest["entry"]
+
+    def option(name: str, default: str) -> str:
+        said = re.search(rf"\b{name}[ =](\w+)", entry)
+        return str(config.get(name, said.group(1) if said else default))
+
+    loader = re.search(r"Dataset_\w+", entry).group()
+    settings = dict(
+        seq_len=config["size"][0],
+        pred_len=config["size"][2],
+        file=file,
+        target=config["target"],
+        features=option("features", "M"),
+        freq=option("freq", "t" if loader == "Dataset_ETT_minute" else "h"),
+        time_features=True if option("timeenc", "1") == "1" else "calendar",
+    )
+    if loader == "Dataset_Custom":
+        return CSVForecastDataset(split, **settings)
+    if loader not in ETT_INTERVALS:
+        raise ValueError(f"{loader} is not served; served are Dataset_Custom, {', '.join(ETT_INTERVALS)}")
+    if settings["features"] != "S":  # this loader moves no column
+        settings["target"] = config["column_order_in_file"][-1]
+    return ETTDataset(split, interval=ETT_INTERVALS[loader], **settings)
+
+
 def timeseries_pipeline(manifest: dict, state: Arrays, inputs: Arrays) -> dict:
     """Return the scaler and of each split the number of windows and its last one."""
     config = manifest["config"]
@@ -115,7 +149,7 @@ def timeseries_pipeline(manifest: dict, state: Arrays, inputs: Arrays) -> dict:
         file = Path(folder) / "table.csv"
         table.to_csv(file, index=False)
         for split in SPLITS:
-            windows = CSVForecastDataset(split, seq_len, pred_len, file=file, target=config["target"])
+            windows = windows_of(manifest, split, file)
             last = len(windows) - 1
             known, asked = slice(last, last + seq_len), slice(last + seq_len - label_len, last + seq_len + pred_len)
             found |= {f"{split}_len": len(windows), f"{split}_last": last, "mean": windows.mean, "scale": windows.std}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import torch
 from mmpretrain.registry import MODELS
@@ -12,12 +14,22 @@ from mm_meta_transformer.tokenizers.video import number_sinusoids
 
 
 def encoder_base_forward(manifest: dict, state: dict[str, np.ndarray], inputs: dict[str, np.ndarray]) -> dict:
-    """Return the encoder's output and those of its blocks."""
+    """Return the encoder's output and those of its blocks.
+
+    Raises:
+        ValueError: the norm or the activation is another one than the encoder's.
+    """
     config = manifest["config"]
-    arch = dict(embed_dims=config["dim"], depth=config["depth"], num_heads=config["num_heads"])
+    norm, act = config.get("norm", "LayerNorm eps 1e-5"), config.get("act", "exact GELU")
+    eps = re.fullmatch(r"LayerNorm eps (\S+)", norm)
+    if eps is None or act != "exact GELU":
+        raise ValueError(f"norm={norm!r}, act={act!r}: served are 'LayerNorm eps 1e-5' (or another) and 'exact GELU'")
+    official = {key: torch.from_numpy(value) for key, value in state.items()}
+    settings = infer_config(official)["model"]
+    settings |= dict(num_heads=config["num_heads"], norm_eps=float(eps.group(1)))
     with torch.device("meta"):  # no weights are drawn to be overwritten
-        encoder = MODELS.build(dict(type="MetaTransformerEncoder", arch=arch))
-    encoder.load_state_dict({f"blocks.{key}": torch.from_numpy(value) for key, value in state.items()}, assign=True)
+        encoder = MODELS.build(settings)
+    encoder.load_state_dict(from_official(official, encoder), assign=True)
     outputs: dict[str, Tensor] = {}
     for number, block in enumerate(encoder.blocks):
         block.register_forward_hook(

@@ -5,8 +5,9 @@ import torch
 from mmpretrain.registry import MODELS
 from torch.testing import assert_close
 
-from mm_meta_transformer.attention import attention_weights, reads_first_token, recorded
+from mm_meta_transformer.attention import attention_weights, leading_tokens, recorded
 from mm_meta_transformer.models.encoder import MetaTransformerEncoder
+from mm_meta_transformer.models.meta_points import MetaTransformerPointSeg
 from mmrepro.engine.errors import UserError
 
 ARCH = dict(embed_dims=16, depth=3, num_heads=2)
@@ -63,13 +64,14 @@ def test_a_class_token_asks_alone_and_a_mean_asks_for_all_content():
     with recorded(model, block=1) as record:
         assert_close(model(batch()), expected, rtol=0, atol=0)
         model({"ids": torch.tensor([[1, 2]])})  # only the first pass counts
-    first, mean = record.weights(True), record.weights(False)
+    first, two, mean = record.weights(1), record.weights(2), record.weights(None)
     assert first.shape == mean.shape == (2, 2, 5)
     assert not first[1, :, 3:].any()
     module, (tokens, attended, *_) = record.attention
     assert module is model.encoder.blocks[1].attn
     every = attention_weights(module, tokens, attended, slice(None))
     assert_close(first, every[:, :, 0])
+    assert_close(two, every[:, :, :2].mean(2))
     assert_close(mean[0], every[0, :, 1:].mean(1))
     assert_close(mean[1], every[1, :, 1:3].mean(1))  # two of four are padding
     assert_close(record.inputs, model.extract_tokens(batch()).tokens)
@@ -77,7 +79,7 @@ def test_a_class_token_asks_alone_and_a_mean_asks_for_all_content():
     with recorded(model) as record:
         model(unpadded)
     last = attention_weights(*record.attention[:1], record.attention[1][0], None, slice(1, None))
-    assert_close(record.weights(False), last.mean(2))
+    assert_close(record.weights(None), last.mean(2))
 
 
 def test_nothing_stays_behind():
@@ -89,7 +91,7 @@ def test_nothing_stays_behind():
     with recorded(model) as record:
         pass
     with pytest.raises(ValueError, match="no pass went through"):
-        record.weights(True)
+        record.weights(1)
 
 
 def test_a_block_that_is_not_there_and_mixed_graphs_are_refused():
@@ -108,5 +110,14 @@ def test_a_block_that_is_not_there_and_mixed_graphs_are_refused():
         recorded(MODELS.build(dict(graphs, official_compat=True))),
     ):
         pass
-    assert reads_first_token(MODELS.build(graphs))
-    assert [reads_first_token(classifier(pooling)) for pooling in ("cls", "mean", "first2")] == [True, False, False]
+    assert leading_tokens(MODELS.build(graphs)) == 1
+
+
+def test_the_attention_is_that_of_the_tokens_that_the_head_reads():
+    found = [leading_tokens(classifier(pooling)) for pooling in ("cls", "first2", "mean")]
+    assert found == [1, 2, None]
+    clouds, points = classifier(), MetaTransformerPointSeg.__new__(MetaTransformerPointSeg)
+    clouds.pooling = "cls,max,avg"  # as a MetaTransformerPointCls has it
+    torch.nn.Module.__init__(points)
+    points.pooling = "cls"
+    assert [leading_tokens(model) for model in (clouds, points)] == [None, None]

@@ -50,6 +50,13 @@ def test_folders_are_classes(tones):
     assert "low" in chosen[0]["path"]
 
 
+def test_endings_in_capitals_count_and_hidden_files_do_not(tones, tmp_path):
+    (tmp_path / "low").mkdir()
+    shutil.copy(next((tones / "train" / "low").iterdir()), tmp_path / "low" / "A.WAV")
+    (tmp_path / "low" / "._A.wav").write_text("what some file managers leave")
+    assert paths(build("AudioFilesDataset", tmp_path), tmp_path) == ["low/A.WAV"]
+
+
 def test_partners_are_drawn_where_they_are_wanted(tones):
     assert "partner" not in build("AudioFilesDataset", tones / "train")[0]
     found = build("AudioFilesDataset", tones / "train", partners=True)

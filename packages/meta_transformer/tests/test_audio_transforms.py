@@ -120,7 +120,7 @@ def test_mixing_a_clip_of_the_same_class_gives_a_whole_label(tone, write):
 
 
 def test_mixing_needs_a_partner(tone):
-    with pytest.raises(KeyError, match="partners=True of the data set"):
+    with pytest.raises(ValueError, match="partners=True of the data set"):
         seeded(dict(type="MixWaveforms"), {"waveform": tone, "path": "clip.wav"})
 
 

@@ -15,6 +15,7 @@ from mm_meta_transformer.checkpoint import (
     target,
     to_official,
 )
+from mm_meta_transformer.models.encoder import MetaTransformerEncoder
 from mmrepro.checkpoint import CheckpointMismatchError, differences
 from mmrepro.testing import load_keys
 
@@ -70,6 +71,14 @@ def test_sizes_are_those_of_the_published_models():
         "video",
         400,
     )
+
+
+def test_an_encoder_of_other_mlps_without_biases_goes_both_ways():
+    arch = dict(embed_dims=64, depth=2, num_heads=1, mlp_ratio=2.5)
+    ours = MetaTransformerEncoder(arch, qkv="none").state_dict()
+    official = to_official(ours)
+    assert infer_config(official)["model"] == dict(type="MetaTransformerEncoder", arch=arch, qkv="none")
+    assert shapes(from_official(official, target(official))) == shapes(ours)
 
 
 def test_a_file_of_no_kind_is_refused_with_the_kinds():

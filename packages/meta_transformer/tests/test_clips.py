@@ -30,7 +30,7 @@ def numbers(frames):
 def test_frames_are_read_at_their_stride(film):
     middle = LoadClip(num_frames=4, stride=3)({"img_path": film})
     assert numbers(middle["frames"]) == [5, 8, 11, 14]
-    assert middle["repeated_frames"] == 0
+    assert "repairs" not in middle
     three = LoadClip(num_frames=2, stride=2, num_clips=3)({"img_path": film})
     assert numbers(three["frames"]) == [0, 2, 8, 10, 17, 19]
 
@@ -46,8 +46,17 @@ def test_only_the_frames_of_a_clip_are_converted(film, monkeypatch):
 
 
 def test_a_file_that_ends_early_gives_its_last_frame_again(film):
-    found = load_clip.decode_some(film, {3, 25})
+    found, last = load_clip.decode_some(film, {3, 25})
     assert numbers([found[3], found[25]]) == [3, 19]
+    assert last == 19
+    assert load_clip.decode_some(film, {3, 7})[1] == 7
+
+
+def test_what_a_damaged_file_lacks_is_counted(film, monkeypatch):
+    monkeypatch.setattr(load_clip, "count_frames", lambda path: 30)  # as its packets say
+    found = LoadClip(num_frames=4, stride=5, num_clips=1)({"img_path": film})
+    assert numbers(found["frames"]) == [7, 12, 17, 19]
+    assert found["repairs"] == ["1 frames repeated"]
 
 
 def test_a_clip_in_training_starts_anywhere():
@@ -60,7 +69,9 @@ def test_a_clip_in_training_starts_anywhere():
 def test_a_short_file_gives_its_last_frame_again_and_says_how_often(film):
     found = LoadClip(num_frames=4, stride=8)({"img_path": film})
     assert numbers(found["frames"]) == [0, 8, 16, 19]
-    assert found["repeated_frames"] == 1
+    assert found["repairs"] == ["1 frames repeated"]
+    cut = LoadClip(num_frames=4, stride=8)({"video": decode(film)[:10], "repairs": ["resized"]})
+    assert cut["repairs"] == ["resized", "2 frames repeated"]
 
 
 def test_a_file_that_is_no_video_is_named(tmp_path, film):

@@ -21,7 +21,7 @@ def tokens():
     return torch.randn(2, 7, 16, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("qkv", ["joint", "video"])
+@pytest.mark.parametrize("qkv", ["joint", "video", "none"])
 @pytest.mark.parametrize(("wanted", "cut"), [(1, slice(0, 1)), (2, slice(0, 2)), (slice(3, 5), slice(3, 5))])
 def test_the_last_block_of_some_tokens_is_that_of_all_cut(tokens, qkv, wanted, cut):
     model = encoder(qkv=qkv)
@@ -97,6 +97,21 @@ def test_biases_of_queries_and_values_are_joint_ones_without_those_of_keys(token
             cut[key] = value
     video.load_state_dict(cut)
     torch.testing.assert_close(video(tokens), joint(tokens), rtol=1e-5, atol=1e-5)
+
+
+def test_no_bias_is_one_of_zeros(tokens):
+    joint, none = encoder(), encoder(qkv="none")
+    state = {key: value * ("qkv.bias" not in key) for key, value in joint.state_dict().items()}
+    joint.load_state_dict(state)
+    none.load_state_dict({key: value for key, value in state.items() if "qkv.bias" not in key})
+    torch.testing.assert_close(none(tokens), joint(tokens))
+
+
+def test_the_width_inside_the_mlps_is_four_times_the_channels_unless_said(tokens):
+    assert encoder().blocks[0].mlp.fc1.out_features == 64
+    narrow = encoder(arch=ARCH | dict(mlp_ratio=1.5))
+    assert narrow.blocks[0].mlp.fc1.out_features == 24
+    assert narrow(tokens).shape == tokens.shape
 
 
 def test_the_number_of_heads_changes_the_function_and_no_shape(tokens):

@@ -14,18 +14,21 @@ from mmpretrain.structures import DataSample
 
 from mm_meta_transformer import feature_cache
 from mm_meta_transformer.datasets.cached_features import CachedFeatures
-from mm_meta_transformer.feature_cache import FeatureCacheHook, inputs_key
+from mm_meta_transformer.feature_cache import FeatureCacheHook, inputs_key, weights_key
+from mmrepro import papers
 from mmrepro.engine.errors import UserError
+from mmrepro.testing import load_config, tiny
 
 COUNT = 12
+RARE = 4 * 8 + COUNT + 12  # readings of the four samples that are tried, of all, and some of the next ones
 
 
 @DATASETS.register_module(name="meta_cache_pictures", force=True)
 class Pictures(BaseDataset):
     """Pictures of noise that depend on their label."""
 
-    def __init__(self, scale=1.0, jitter=0.0, rare=0):
-        self.scale, self.jitter, self.rare, self.readings = scale, jitter, rare, 0
+    def __init__(self, scale=1.0, jitter=0.0, rare=0, relabel=0):
+        self.scale, self.jitter, self.rare, self.relabel, self.readings = scale, jitter, rare, relabel, 0
         super().__init__(pipeline=[], serialize_data=False)
 
     def load_data_list(self):
@@ -37,7 +40,7 @@ class Pictures(BaseDataset):
             index += 1
         draw = torch.Generator().manual_seed(index)
         picture = self.scale * (index % 3 + torch.randn(3, 8, 8, generator=draw)) + self.jitter * torch.rand(1)
-        return {"inputs": picture, "data_samples": DataSample().set_gt_label(index % 3)}
+        return {"inputs": picture, "data_samples": DataSample().set_gt_label((index + self.relabel) % 3)}
 
 
 MODEL = dict(
@@ -70,17 +73,16 @@ class Calls:
 def bring(tmp_path):
     """Return a function that brings features as a run's start does: model and data in, the data set and calls out."""
 
-    def run(model_changes=(), weights=None, **data):
+    def run(model_changes=(), weights=None, preprocessor=None, **data):
         torch.manual_seed(0)
         config = copy.deepcopy(MODEL) | dict(model_changes)
-        model = MODELS.build(config)
+        model = MODELS.build(config if preprocessor is None else config | dict(data_preprocessor=preprocessor))
         if weights is not None:
             weights(model)
         dataset = DATASETS.build(dict(type="CachedFeatures", dataset=dict(type="meta_cache_pictures", **data)))
         batches = SimpleNamespace(dataset=dataset, num_workers=0, batch_sampler=SimpleNamespace(batch_size=5))
-        runner = SimpleNamespace(
-            model=model, cfg=Config(dict(model=config)), train_loop=SimpleNamespace(dataloader=batches), val_loop=None
-        )
+        cfg = Config(dict(model=config, data_preprocessor=preprocessor))  # a runner adds it to its copy of the model's
+        runner = SimpleNamespace(model=model, cfg=cfg, train_loop=SimpleNamespace(dataloader=batches), val_loop=None)
         calls = Calls(model)
         before = torch.get_rng_state()
         FeatureCacheHook(str(tmp_path)).before_train(runner)
@@ -122,6 +124,55 @@ def test_training_on_cached_features_is_the_same_and_encodes_each_sample_once(tm
         torch.testing.assert_close(other, one, msg=lambda text, name=name: f"{name}: {text}")
     start = MODELS.build(copy.deepcopy(MODEL))
     assert (cached.head.fc.weight != start.head.fc.weight).any()
+
+
+def frozen_digits(tmp_path, name, cached=True):
+    """Return a runner of the small version of the config, and its calls of the encoder."""
+    config = tiny(load_config(papers.find_config("meta_transformer", "meta-transformer_frozen-features_digits")))
+    config.pop("tiny")
+    config = Config(config.to_dict(), format_python_code=False)  # each of the many times that a runner writes it down
+    hooks = [hook for hook in config.custom_hooks if hook["type"] != "FeatureCacheHook"]
+    config.custom_hooks = hooks + [dict(type="FeatureCacheHook", folder=str(tmp_path / "features"))] * cached
+    config.merge_from_dict(
+        {
+            "train_cfg": dict(max_epochs=2, val_interval=1),
+            "default_hooks.checkpoint.save_best": None,
+            "optim_wrapper.optimizer.lr": 0.05,
+            "work_dir": str(tmp_path / name),
+            "experiment_name": f"{name}_{tmp_path.name}",
+            "log_level": "ERROR",
+        }
+    )
+    runner = Runner.from_cfg(config)
+    return runner, Calls(runner.model)
+
+
+def test_the_recipe_trains_and_tests_as_it_does_without_the_hook(tmp_path, monkeypatch):
+    monkeypatch.setattr(Runner, "_log_env", lambda self, env: None)  # it asks compilers and git
+    plain, _ = frozen_digits(tmp_path, "plain", cached=False)
+    plain.train()
+    expected = plain.test()
+    runner, calls = frozen_digits(tmp_path, "first")
+    runner.train()
+    train, test = len(runner.train_dataloader.dataset), len(runner.val_dataloader.dataset)
+    assert calls.tokens == train + test
+    assert runner.test() == expected
+    for name, one in runner.model.named_parameters():
+        torch.testing.assert_close(one, plain.model.get_parameter(name))
+    first = [
+        min(len(one.dataset), one.batch_sampler.batch_size) for one in (runner.train_dataloader, runner.val_dataloader)
+    ]
+    assert calls.tokens == train + test + first[1]  # the test data are the validation's
+    assert len(list((tmp_path / "features").glob("*.npy"))) == 2
+    runner, calls = frozen_digits(tmp_path, "second")
+    runner.train()
+    assert calls.tokens == sum(first)
+    runner, calls = frozen_digits(tmp_path, "third")
+    runner.model.load_state_dict(plain.model.state_dict())
+    assert runner.val() == expected
+    assert calls.tokens == first[1]
+    runner.val()
+    assert calls.tokens == first[1]  # the data set has them
 
 
 def test_items_are_features_of_the_samples(bring):
@@ -167,6 +218,54 @@ def test_whatever_changes_makes_the_file_count_no_more(bring, changed):
     assert encoded >= COUNT
     expected = model.extract_feat(torch.stack([dataset.dataset[at]["inputs"] for at in range(COUNT)]))
     torch.testing.assert_close(torch.stack([dataset[at]["inputs"].features for at in range(COUNT)]), expected)
+
+
+@pytest.mark.parametrize("std", [127.6, 60.0])
+def test_another_preprocessor_beside_the_model_makes_another_file(bring, tmp_path, std):
+    bring(preprocessor=dict(type="ImgDataPreprocessor", mean=(1.0,), std=(127.5,)))
+    _, _, encoded = bring(preprocessor=dict(type="ImgDataPreprocessor", mean=(1.0,), std=(std,)))
+    assert encoded == COUNT
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+
+
+def test_keys_know_what_no_checkpoint_and_what_no_buffer_shows():
+    preprocessor = dict(type="ImgDataPreprocessor", mean=(1.0,), std=(2.0,))
+    model = MODELS.build(MODEL | dict(data_preprocessor=preprocessor))
+    before = weights_key(model, "")
+    model.data_preprocessor.preprocessor.std.add_(1)
+    assert weights_key(model, "") != before
+    channels = [SimpleNamespace(cfg=Config(dict(model={}, data_preprocessor=dict(to_rgb=to)))) for to in (True, False)]
+    assert len({feature_cache._config_text(one) for one in channels}) == 2
+
+
+def test_labels_are_read_anew(bring, tmp_path):
+    bring()
+    _, dataset, encoded = bring(relabel=1)
+    assert encoded == 5  # the inputs are the same, and so is the file
+    assert len(list(tmp_path.glob("*.npy"))) == 1
+    assert [int(dataset[at]["data_samples"].gt_label) for at in range(COUNT)] == [(at + 1) % 3 for at in range(COUNT)]
+
+
+def test_a_file_has_the_features_of_the_inputs_in_its_name(bring):
+    """A step that is rarely random may be missed, and then shows in the second reading of all samples alone."""
+    bring()
+    bring(scale=2, rare=RARE)
+    model, dataset, _ = bring(scale=2)
+    expected = model.extract_feat(torch.stack([dataset.dataset[at]["inputs"] for at in range(COUNT)]))
+    torch.testing.assert_close(torch.stack([dataset[at]["inputs"].features for at in range(COUNT)]), expected)
+
+
+def test_files_that_differ_by_less_than_the_samples_do_are_computed_again(bring, tmp_path):
+    """All features are near to each other here: a file is compared with what tells them apart."""
+    _, dataset, _ = bring(scale=1e-3)
+    good = np.stack([dataset[at]["inputs"].features for at in range(COUNT)])
+    (path,) = tmp_path.glob("*.npy")
+    wrong = good + 0.01 * good.std(0)
+    assert np.allclose(wrong, good, rtol=0, atol=1e-3 * np.abs(good).max())
+    np.save(path, wrong)
+    _, again, encoded = bring(scale=1e-3)
+    assert encoded > 5
+    torch.testing.assert_close(again[7]["inputs"].features, torch.from_numpy(good[7]))
 
 
 @pytest.mark.parametrize("damage", ["cut", "other"])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS
 
+from mm_meta_transformer.checkpoint import from_official, infer_config, target, to_official
 from mm_meta_transformer.checkpoints import graph
 from mmrepro.checkpoint import CheckpointMismatchError, differences
 from mmrepro.testing import load_keys
@@ -49,6 +50,23 @@ def test_other_identifiers_show_in_a_files_sizes(official):
     with torch.device("meta"):
         model = MODELS.build(settings)
     assert not any(differences(graph.rules(other).forward(other), model).values())
+
+
+def test_other_outputs_and_no_norm_of_tokens_show_in_a_file(official):
+    other = {key: one for key, one in official.items() if "emb_layer_norm" not in key}
+    other["encoder.embed_out.weight"] = torch.empty(3, 768, device="meta")
+    ours = from_official(other, target(other))
+    assert shapes(to_official(ours)) == shapes(other)
+    assert infer_config(ours) == infer_config(other)
+
+
+def test_the_official_model_has_32_heads_at_any_width(official):
+    widths = {768: 1024, 2304: 3072, 3072: 4096}
+    wide = {
+        key: torch.empty([widths.get(size, size) for size in one.shape], device="meta") for key, one in official.items()
+    }
+    from_official(wide, target(wide))
+    assert infer_config(wide)["model"]["encoder"]["arch"] == dict(embed_dims=1024, depth=12, num_heads=32)
 
 
 def test_what_nothing_reads_is_named(official):

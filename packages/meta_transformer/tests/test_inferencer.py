@@ -15,11 +15,13 @@ from scipy.io import savemat, wavfile
 from mm_meta_transformer import MetaTransformerInferencer, visualization
 from mm_meta_transformer.checkpoint import to_official
 from mm_meta_transformer.datasets.graph_preparation import GraphError
-from mm_meta_transformer.datasets.hyperspectral_scene import SceneWarning
+from mm_meta_transformer.datasets.hyperspectral_scene import SceneError, SceneWarning
+from mm_meta_transformer.datasets.point_transforms import SamplePoints
 from mm_meta_transformer.datasets.read_cloud import CloudError
 from mm_meta_transformer.datasets.table import TableError, TableWarning
 from mm_meta_transformer.datasets.texts import TextError
 from mm_meta_transformer.inferencer import MODALITIES
+from mm_meta_transformer.readers import Facts, reader_of
 from mmrepro import papers
 from mmrepro.checkpoint import CheckpointMismatchError
 from mmrepro.engine.errors import UserError
@@ -67,6 +69,7 @@ def test_what_a_user_gives_is_predicted_as_the_data_sets_sample(modality):
     np.testing.assert_allclose(found.scores, expected.pred_score, rtol=1e-5, atol=1e-6)
     assert (found.label, found.modality) == (int(expected.pred_label), modality)
     assert (found.score, found.name) == (max(found.scores), found.classes[found.label])
+    assert found.repairs == ()
     assert len(found.tokens) == found.attention.shape[1] == len(found.token_norms) + found.layout.prefix
     np.testing.assert_allclose(found.attention.sum(1), 1, rtol=1e-5)
     bare = one(modality, [source], **options)
@@ -89,6 +92,8 @@ def test_a_series_is_forecast_in_its_own_units_from_tables_and_files(tmp_path):
     beyond = inferencer("time-series")(tmp_path / "series.csv", out_dir=tmp_path / "out")
     pd.testing.assert_frame_equal(beyond["predictions"][0].forecast, found.forecast, check_freq=False, rtol=1e-3)
     assert beyond["predictions"][0].sample.raw["truth"] is None
+    table.iloc[: model.seq_len].to_csv(tmp_path / "packed.csv.gz", index_label="date")
+    assert one("time-series", tmp_path / "packed.csv.gz").sample.name == "packed"
     assert [file.name for file in beyond["visualization"][0]] == [
         "series.png",
         "series_forecast.png",
@@ -209,6 +214,9 @@ def test_sound_is_resampled_and_averaged_and_that_is_said(tmp_path):
     assert stereo.repairs == ("several channels: their mean is taken",)
     np.testing.assert_allclose(stereo.scores, plain.scores, rtol=1e-4)
     assert one("audio", array, rate=2 * rate).repairs[0].startswith(f"{2 * rate} samples a second")
+    np.testing.assert_array_equal(one("audio", path, rate=rate).scores, plain.scores)
+    with pytest.raises(UserError, match=rf"{rate} samples a second, rate={2 * rate} is for arrays"):
+        one("audio", path, rate=2 * rate)
     for source, options, words in (
         (array, {}, "audio_1 is an array without its rate"),
         (np.zeros(0, np.float32), {"rate": rate}, "is empty"),
@@ -224,11 +232,14 @@ def test_frames_are_a_video_too():
     expected = one("video", example("video")[0]).scores
     np.testing.assert_allclose(one("video", frames).scores, expected, rtol=1e-6)
     assert one("video", frames[:, ::2, ::2]).inputs.shape == one("video", frames).inputs.shape
+    short = one("video", frames[:2]).repairs
+    assert len(short) == 1
+    assert short[0].endswith(" frames repeated")
     with pytest.raises(UserError, match=r"Fix: frames \(T, H, W, 3\) in uint8"):
         one("video", frames[0])
 
 
-def test_clouds_come_from_tables_of_numbers(tmp_path):
+def test_clouds_come_from_tables_of_numbers(tmp_path, monkeypatch):
     points = example("point-cloud")[0]
     expected = one("point-cloud", points).scores
     np.savetxt(tmp_path / "a.txt", points)
@@ -242,13 +253,21 @@ def test_clouds_come_from_tables_of_numbers(tmp_path):
         with pytest.warns(UserWarning, match="does not fill the unit sphere"):
             scaled = one("point-cloud", other)
         assert np.linalg.norm(scaled.sample.results["points"], axis=1).max() == pytest.approx(1)
+        assert scaled.repairs == ("centred and scaled to the unit sphere",)
     for source, words in (
+        ([["a", "b", "c"]], "point-cloud_1 is no table of numbers"),
         (points[:, :2], "Fix: a row for each point"),
         (np.where(np.arange(len(points))[:, None] == 4, np.inf, points), "row 4: a value is not finite"),
         (points[:5], "5 points"),
     ):
         with pytest.raises((UserError, ValueError), match=words):
-            one("point-cloud", source)
+            one("point-cloud", [source])
+    with pytest.raises(UserError, match="category=3: the model knows no kinds of objects"):
+        one("point-cloud", points, category=3)
+    pipeline = inferencer("point-cloud").reader.pipeline
+    filled = SamplePoints(count=len(points) + 2, repeat=True)
+    monkeypatch.setattr(pipeline, "transforms", [filled, *pipeline.transforms])
+    assert one("point-cloud", points).repairs == ("2 points taken twice",)
     (tmp_path / "words.txt").write_text("no numbers\n")
     with pytest.raises(CloudError, match=r"words\.txt, line 1"):
         one("point-cloud", tmp_path / "words.txt")
@@ -289,6 +308,17 @@ def test_graphs_are_edges_and_nodes_or_files(tmp_path):
     found = one("graph", tmp_path / "graphs.txt")
     np.testing.assert_allclose(found.scores, expected, rtol=1e-4)
     assert found.sample.name == "graphs_0"
+    pairs = once.T.tolist()
+    for edges, words in (
+        (pairs, rf"edges \(2, {len(once)}\)\. Fix: .* edges \(E, 2\)"),
+        ([(0, 1, 2)], r"edges \(1, 3\)"),
+        ([0, 1], r"edges \(2,\)"),
+        ([(0, 1), (2,)], "no arrays"),
+    ):
+        with pytest.raises(UserError, match=words):
+            one("graph", {"edges": edges, "nodes": nodes})
+    with pytest.raises(UserError, match="graph_1 has no nodes"):
+        one("graph", {"edges": [], "nodes": []})
     with pytest.raises(GraphError, match="nodes are numbered from 0 to 1"):
         one("graph", {"edges": [(0, 2)], "nodes": [0, 0]})
     with pytest.raises(UserError, match="whole numbers"):
@@ -296,6 +326,32 @@ def test_graphs_are_edges_and_nodes_or_files(tmp_path):
     with pytest.raises(UserError, match=r"Fix: dict\(edges"):
         one("graph", {"nodes": [0]})
     assert one("graph", {"edges": [], "nodes": [1]}).scores.shape == (2,)
+
+
+def test_damaged_graphs_of_a_file_are_left_out_where_those_of_the_data_set_are(tmp_path, monkeypatch):
+    damaged, whole = ["2 0", "0 1 5", "0 1 0"], ["2 1", "0 1 1", "0 1 0"]
+    (tmp_path / "some.txt").write_text("\n".join(["3", *whole, *damaged, *whole]))
+    (tmp_path / "none.txt").write_text("\n".join(["1", *damaged]))
+    reader = inferencer("graph").reader
+    monkeypatch.setattr(reader, "drop", False)
+    with pytest.raises(GraphError, match="graph 1: edge 0 goes from node 0 to node 5"):
+        inferencer("graph")(tmp_path / "some.txt")
+    monkeypatch.undo()
+    config = load_config(papers.find_config("meta_transformer", "smoke_graph"))
+    config.test_dataloader.dataset.faults = "drop"
+    monkeypatch.setattr(reader, "drop", reader_of(config, Facts({}, dict)).drop)
+    with pytest.warns(UserWarning, match=r"some\.txt: 1 damaged graphs are left out, the first: .*graph 1"):
+        found = inferencer("graph")(tmp_path / "some.txt")["predictions"]
+    assert [prediction.sample.name for prediction in found] == ["some_0", "some_2"]
+    with pytest.raises(GraphError, match="graph 0: edge 0"):
+        inferencer("graph")(tmp_path / "none.txt")
+
+
+def test_a_molecules_text_may_be_longer_than_a_files_name():
+    smiles, molecules = "C" * 300, reader_of(small("meta-transformer_base_pcqm4mv2"), Facts({}, dict))
+    assert molecules.sources(smiles) == molecules.sources([smiles]) == [smiles]
+    with pytest.raises(FileNotFoundError, match="CCC: no such file"):
+        one("graph", smiles)
 
 
 def test_texts_are_strings_or_lines_and_too_long_ones_are_cut_and_counted(tmp_path):
@@ -306,7 +362,22 @@ def test_texts_are_strings_or_lines_and_too_long_ones_are_cut_and_counted(tmp_pa
     np.testing.assert_array_equal(found[0].scores, one("text", text).scores)
     with pytest.warns(UserWarning, match=r"pieces beyond the context of 16 are cut off"):
         cut = one("text", "the film " * 20)
-    assert (len(cut.sample.results["ids"]), cut.sample.raw["cut"]) == (16, 24)
+    assert (len(cut.sample.results["ids"]), cut.repairs) == (16, ("24 pieces cut off",))
+    (tmp_path / "more.txt").write_text("dull\n")
+    both = inferencer("text")(tmp_path)["predictions"]
+    assert [prediction.sample.raw["text"] for prediction in both] == ["dull", text, text]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.txt").write_text("\n\n")
+    (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
+    for source, words in (
+        (tmp_path / "empty", r"empty holds no file that ends in \.txt"),
+        (tmp_path / "empty.txt", r"empty\.txt holds no text sample"),
+        (tmp_path / "latin.txt", r"latin\.txt"),
+        ([], "no text sample in an empty list"),
+    ):
+        for predict in (inferencer("text"), inferencer("text").encodings):
+            with pytest.raises(UserError, match=words):
+                predict(source)
     with pytest.raises(TextError, match="a text is empty"):
         one("text", " ")
     with pytest.raises(UserError, match="Fix: a string"):
@@ -327,16 +398,45 @@ def test_rows_come_from_tables_and_unknown_cells_are_counted(tmp_path):
     with pytest.warns(TableWarning, match="values that the training rows do not hold get code 0: 'workclass' 1"):
         unseen = one("tabular", row | {"workclass": "astronaut"})
     assert unseen.sample.results["codes"][list(row).index("workclass")] == 0
+    assert unseen.repairs == ("workclass unseen in training",)
     with pytest.warns(TableWarning, match="lack a value and keep their place"):
         missing = one("tabular", row | {"fnlwgt": "?"})
     assert missing.sample.results["values"].tolist() == [0.0]
+    assert missing.repairs == ("fnlwgt missing",)
+    with pytest.raises(TableError, match="has age twice"):
+        one("tabular", pd.DataFrame([[*row.values(), 3]], columns=[*row, "AGE"]))
+    with pytest.raises(UserError, match="tabular_1 holds no tabular sample"):
+        inferencer("tabular").encodings(frame[:0])
     with pytest.raises(TableError, match="has no column race"):
         one("tabular", {name: cell for name, cell in row.items() if name != "race"})
     with pytest.raises(TableError, match="'fnlwgt' is 'many', no finite number"):
         one("tabular", row | {"fnlwgt": "many"})
 
 
-def test_a_scene_is_classified_pixel_by_pixel(tmp_path):
+def test_columns_of_frames_and_dicts_are_found_whatever_their_case():
+    row = example("tabular")[0]
+    other = {f" {name.upper()} ": cell.upper() for name, cell in row.items()}
+    for source in (other, pd.DataFrame([other])):
+        found = one("tabular", source)
+        assert (found.repairs, found.sample.raw["cells"]) == ((), row)
+
+
+def test_whole_numbers_of_a_column_with_a_gap_stay_the_categories_that_they_are():
+    row = example("tabular")[0]
+    expected = one("tabular", row).scores
+    frame = pd.DataFrame([row | {"age": int(row["age"])}, row | {"age": None}])
+    assert frame["age"].dtype == float
+    with pytest.warns(TableWarning, match="1 of 2 rows lack a value and keep their place as unseen ones: 'age' 1"):
+        found = inferencer("tabular")(frame)["predictions"]
+    np.testing.assert_array_equal(found[0].scores, expected)
+    assert [prediction.repairs for prediction in found] == [(), ("age missing",)]
+    for age in (float(row["age"]), np.float64(row["age"]), int(row["age"]), np.int64(row["age"])):
+        np.testing.assert_array_equal(one("tabular", row | {"age": age}).scores, expected)
+    with pytest.warns(TableWarning, match="'age' 1"):
+        assert one("tabular", row | {"age": float(row["age"]) + 0.5}).repairs == ("age unseen in training",)
+
+
+def test_a_scene_is_classified_pixel_by_pixel(tmp_path, monkeypatch):
     data = dataset("hyperspectral")
     found = one("hyperspectral", data.ann_file)
     scene = found.sample.raw["scene"]
@@ -352,6 +452,15 @@ def test_a_scene_is_classified_pixel_by_pixel(tmp_path):
     np.testing.assert_array_equal(one("hyperspectral", scene).land_cover, found.land_cover)
     savemat(tmp_path / "own.mat", {"cube": scene})
     np.testing.assert_array_equal(one("hyperspectral", tmp_path / "own.mat", key="cube").land_cover, found.land_cover)
+    with pytest.raises(SceneError, match=r"has no input; it has cube\. Fix: key="):
+        one("hyperspectral", tmp_path / "own.mat")
+    monkeypatch.setattr(inferencer("hyperspectral").reader, "keys", ("cube",))
+    np.testing.assert_array_equal(one("hyperspectral", tmp_path / "own.mat").land_cover, found.land_cover)
+    for source in (scene, [scene[0, 0], scene]):
+        with pytest.raises(UserError, match=r"is a scene, .* Fix: spectra \(N, bands\)"):
+            inferencer("hyperspectral").encodings(source)
+    with pytest.raises(UserError, match="rate: no option of hyperspectral"):
+        inferencer("hyperspectral").encodings(scene[0, 0], rate=3)
     with pytest.raises(UserError, match="has 11 bands, the model reads 12"):
         one("hyperspectral", scene[..., :11])
     with pytest.raises(UserError, match="not finite"):
@@ -359,7 +468,8 @@ def test_a_scene_is_classified_pixel_by_pixel(tmp_path):
     with pytest.raises(UserError, match="Fix: a scene"):
         one("hyperspectral", np.array("words"))
     with pytest.warns(SceneWarning, match="one value only"):
-        one("hyperspectral", np.ones((2, 2, 12)))
+        flat = one("hyperspectral", np.ones((2, 2, 12)))
+    assert flat.repairs == ("12 bands of one value set to 0",)
 
 
 def test_windows_are_scaled_as_the_training_was(tmp_path):
@@ -395,7 +505,10 @@ def test_numbers_that_stand_for_a_missing_measurement_are_filled_as_in_training(
             found = one("time-series", gaps, **options)
     finally:
         del reader.facts.stored["missing_values"]
-    pd.testing.assert_frame_equal(found.forecast, one("time-series", filled, **options).forecast)
+    assert found.repairs == ("1 missing values filled",)
+    unharmed = one("time-series", filled, **options)
+    assert unharmed.repairs == ()
+    pd.testing.assert_frame_equal(found.forecast, unharmed.forecast)
 
 
 def test_series_without_dates_or_rows_are_refused():
@@ -404,6 +517,12 @@ def test_series_without_dates_or_rows_are_refused():
         (table.iloc[:20], {}, "20 rows come before the forecast, but the model reads seq_len=24"),
         (table, {"start": 500}, "start=500 lies outside"),
         (table, {"start": "tomorrow"}, "is neither a row nor a date"),
+        (table, {"freq": "zz"}, "freq='zz' is no step of dates. Fix: such as '15min'"),
+        (
+            table.rename_axis("date").reset_index(),
+            {"date_column": "zz"},
+            "time-series_1 has no column zz; it has date, ",
+        ),
         (table.iloc[:, :-1], {}, "has no column"),
         (table.to_numpy(), {}, "trained with time features, but the array has no dates"),
         (table.to_numpy()[:, :2], {}, r"Fix: an array \(T, 5\)"),

@@ -96,6 +96,35 @@ def test_the_loss_is_the_mean_absolute_error_as_the_metric_says():
     assert measured == pytest.approx({"mae": loss.item(), "baseline_mae": 1.0})
 
 
+def test_several_values_of_a_graph():
+    model, graphs = regressor(num_outputs=3), [sample(1, 3), sample(2, 6)]
+    batch = model.data_preprocessor({"inputs": graphs})["inputs"]
+    wanted = torch.arange(6.0).reshape(2, 3)
+    samples = [DataSample(gt_value=row) for row in wanted]
+    loss = model(batch, samples, mode="loss")["loss"]
+    found = torch.stack([one.pred_value for one in model(batch, samples, mode="predict")])
+    torch.testing.assert_close(loss, (found - wanted).abs().mean())
+    assert model.output.bias.shape == (1,)
+    with pytest.raises(ValueError, match=r"gt_value has shape \(\), the model's values \(3,\)\. Fix: num_outputs"):
+        model(batch, [DataSample(gt_value=torch.tensor(1.0)) for _ in graphs], mode="loss")
+
+
+def test_the_heads_activation_and_the_norm_of_tokens_can_be_others():
+    gelu, relu, graphs = regressor(), regressor(activation="relu"), [sample(1, 3), sample(2, 6)]
+    features = torch.linspace(-2, 2, 32).reshape(2, 16)
+    assert not torch.allclose(gelu.head(features), relu.head(features), atol=1e-3)
+    expected = relu.output(relu.norm(relu.transform(features).clamp(min=0)))
+    torch.testing.assert_close(relu.head(features), expected)
+    stored = {"meta": {"model": settings_of(relu)}}
+    with pytest.raises(CheckpointMismatchError, match="activation: 'relu' in the file, 'gelu' in the config"):
+        MetaTransformerCheckpointHook().compare(gelu, stored)
+    with pytest.raises(ValueError, match=r"activation='swish' is not known\. Fix: one of gelu, relu"):
+        regressor(activation="swish")
+    plain = regressor(embed_norm=False)
+    batch = plain.data_preprocessor({"inputs": graphs})["inputs"]
+    torch.testing.assert_close(plain.extract_tokens(batch).tokens, plain.tokenizer(batch).tokens)
+
+
 def test_a_frozen_tokenizer_is_not_trained_and_a_free_one_is():
     for frozen in (True, False):
         model = regressor(frozen_tokenizer=frozen).train()

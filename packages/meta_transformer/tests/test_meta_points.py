@@ -106,6 +106,18 @@ def test_a_cloud_in_parts_is_predicted_by_the_mean_of_its_parts():
     assert torch.equal(sample.pred_points, (total / count).argmax(0))
 
 
+def test_an_object_that_comes_in_parts_keeps_its_kind():
+    model, inputs = segmenter(num_categories=2), cloud(1)
+    whole = {"category": torch.tensor([1])}
+    for name, value in inputs.items():
+        whole[name] = torch.cat((value, torch.rand_like(value)))[None]
+    whole["index"] = torch.arange(128).view(1, 2, 64)
+    (sample,) = model(whole, mode="predict")
+    alone = [{name: whole[name][0, at, None] for name in inputs} for at in range(2)]
+    expected = torch.cat([model(part | {"category": whole["category"]})[0] for part in alone], 1)
+    assert torch.equal(sample.pred_points, expected.argmax(0))
+
+
 def test_an_objects_parts_are_those_of_its_kind():
     model, inputs = segmenter(parts=((0,), (1, 2)), num_categories=2), cloud()
     first, second = model(inputs | {"category": torch.tensor([0, 1])}, mode="predict")

@@ -24,10 +24,10 @@ SMALLER = ("dict(embed_dims=192, depth=4, num_heads=3)", "dict(embed_dims=16, de
 def pictures(folder: Path) -> list[tuple[str, str]]:
     for number in range(4):
         for part in ("train", "val"):
-            path = folder / part / ("day", "night")[number % 2] / f"{number}.png"
+            path = folder / part / ("night", "day")[number % 2] / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(RANDOM.integers(0, 255, (40, 50), np.uint8)).save(path)  # grey, as an X-ray is
-    return [("data/my_pictures", str(folder)), ('("cat", "dog")', '("day", "night")'), ("= 224, 16", "= 32, 16")]
+    return [("data/my_pictures", str(folder)), ('("cat", "dog")', '("night", "day")'), ("= 224, 16", "= 32, 16")]
 
 
 def sounds(folder: Path) -> list[tuple[str, str]]:
@@ -54,7 +54,7 @@ def texts(folder: Path) -> list[tuple[str, str]]:
 
 def table(folder: Path) -> list[tuple[str, str]]:
     rows = [f"{n},{('red', 'blue', '')[n % 3]},{'abcd'[n % 4]},{n / 7:.2f},{('Yes', 'no')[n % 2]}" for n in range(40)]
-    (folder / "table.csv").write_text("\n".join(["number,colour,city,price,bought", *rows]), encoding="utf-8")
+    (folder / "table.csv").write_text("\n".join(["Number,Colour,city,Price,Bought", *rows]), encoding="utf-8")
     return [("data/my_table.csv", f"{folder}/table.csv"), ("drop = ()", 'drop = ("number",)')]
 
 
@@ -131,7 +131,7 @@ def test_with_the_released_file_the_encoder_is_that_one_and_frozen(modality: str
 @pytest.mark.parametrize(
     ("modality", "write", "sample", "options"),
     [
-        ("image", pictures, "val/day/0.png", {}),
+        ("image", pictures, "val/night/0.png", {}),
         ("audio", sounds, "val/off/1.wav", {}),
         ("text", texts, ("where is it", "here"), {}),
         ("tabular", table, "table.csv", {}),

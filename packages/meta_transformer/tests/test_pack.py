@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mm_meta_transformer.datasets.data_error import DataError
 from mm_meta_transformer.datasets.pack import PackMetaInputs
 
 
@@ -27,8 +28,14 @@ def test_scores_and_further_fields_go_to_the_data_sample():
     assert found.gt_value == 1.5
 
 
+def test_repairs_always_go_to_the_data_sample():
+    sample = {"wave": np.zeros(2), "repairs": ["2 frames repeated"]}
+    assert PackMetaInputs("wave", meta_keys=())(sample)["data_samples"].repairs == ("2 frames repeated",)
+    assert "repairs" not in PackMetaInputs("wave")({"wave": np.zeros(2), "repairs": []})["data_samples"]
+
+
 def test_a_missing_key_is_named():
-    with pytest.raises(KeyError, match=r"the sample has no marks; it has wave. Fix: keys or optional"):
+    with pytest.raises(DataError, match=r"the sample has no marks; it has wave. Fix: keys or optional"):
         PackMetaInputs(("wave", "marks"))({"wave": np.zeros(2)})
-    with pytest.raises(KeyError, match="the sample has no gt_points; it has wave"):
+    with pytest.raises(DataError, match="the sample has no gt_points; it has wave"):
         PackMetaInputs("wave", fields=("gt_points",))({"wave": np.zeros(2)})

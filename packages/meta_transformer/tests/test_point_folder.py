@@ -26,6 +26,8 @@ def test_a_text_is_read_whatever_stands_between_and_behind_its_numbers(tmp_path,
 def test_an_array_is_read(tmp_path):
     np.save(tmp_path / "a.npy", np.hstack([POINTS, POINTS]).astype(np.float64))
     np.testing.assert_array_equal(read_cloud(tmp_path / "a.npy"), POINTS)
+    (tmp_path / "a.npy").rename(tmp_path / "B.NPY")
+    np.testing.assert_array_equal(read_cloud(tmp_path / "B.NPY"), POINTS)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,39 @@ def test_class_token_and_positions_can_be_left_out():
     assert "position" not in tokens.info
 
 
+@pytest.mark.parametrize("class_token", [True, False])
+def test_positions_can_be_added_once(class_token):
+    tokenizer = PointPatchTokenizer(16, group_size=4, channels=(4, 4, 4), class_token=class_token).eval()
+    points = torch.rand(2, 16, 3)
+    beside = tokenizer(points)
+    tokenizer.add_pos_each_block = False
+    tokens = tokenizer(points)
+    assert torch.equal(tokens.tokens, beside.tokens + beside.info["position"])
+    assert "position" not in tokens.info
+    assert tokenizer.invisible_settings["add_pos_each_block"] is False
+
+
+def test_the_features_themselves_can_be_read():
+    tokenizer = P3Tokenizer(8, in_channels=4, group_size=4).eval()
+    clouds = {"points": torch.rand(1, 16, 3), "features": torch.rand(1, 16, 4)}
+    moved = clouds | {"features": clouds["features"] + 1}
+    torch.testing.assert_close(tokenizer(moved).tokens, tokenizer(clouds).tokens, atol=1e-5, rtol=1e-5)
+    tokenizer.feature_type = "dp_fj"
+    assert (tokenizer(moved).tokens - tokenizer(clouds).tokens).abs().max() > 1e-3
+    assert tokenizer.invisible_settings == dict(
+        group_size=4, sample_ratio=0.25, add_pos_each_block=True, feature_type="dp_fj"
+    )
+    with pytest.raises(ValueError, match=r"feature_type='df' is not known. Fix: 'dp_df' or 'dp_fj'"):
+        P3Tokenizer(8, feature_type="df")
+
+
+def test_groups_without_norms_keep_their_biases():
+    tokenizer = P3Tokenizer(8, group_size=4, norm=None)
+    tokens = tokenizer(torch.rand(1, 16, 3)).tokens
+    tokens.square().sum().backward()
+    assert all(layer[0].bias.grad.any() for part in tokenizer.convs[0] for layer in part)
+
+
 def test_every_weight_gets_a_gradient():
     tokenizer = P3Tokenizer(embed_dims=8, sample_ratio=1 / 16, group_size=4, norm="ln")
     tokens = tokenizer(torch.rand(2, 64, 3))

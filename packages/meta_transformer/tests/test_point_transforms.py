@@ -17,6 +17,7 @@ from mm_meta_transformer.datasets.point_transforms import (
     SampleVoxels,
     VoxelParts,
 )
+from mmrepro.engine.errors import in_one_line
 
 
 @pytest.fixture
@@ -67,6 +68,37 @@ def test_or_points_are_repeated_counted_and_masked(room):
     assert (len(whole["point_mask"]), whole["repeated"], whole["point_mask"].all()) == (64, 0, True)
 
 
+@pytest.mark.parametrize("how", ["first", "farthest"])
+def test_what_is_not_random_is_filled_up_alike_in_every_run(room, how):
+    first, second = (SamplePoints(256, how, repeat=True)(room)["gt_points"] for _ in range(2))
+    assert np.array_equal(first, second)
+    assert np.array_equal(first[200:], first[:56])
+    first, second = (SamplePoints(256, "random", repeat=True)(room)["gt_points"] for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
+def test_repeated_points_are_among_the_samples_repairs(room):
+    room["repairs"] = ["2 frames repeated"]
+    assert SamplePoints(256, repeat=True)(room)["repairs"] == ["2 frames repeated", "56 points taken twice"]
+    assert room["repairs"] == ["2 frames repeated"]  # the data set's own
+    for step in (SamplePoints(256, repeat=True), SampleVoxels(0.01, max_points=256, test=True)):
+        assert step(dict(points=room["points"]))["repairs"] == ["56 points taken twice"]
+    for step in (SamplePoints(64, repeat=True), SamplePoints(256, "with_replacement"), SampleVoxels(0.25)):
+        assert "repairs" not in step(dict(points=room["points"]))
+
+
+def test_clouds_that_cannot_be_used_are_said_in_one_line(room):
+    alike = room | dict(points=np.ones((4, 3), np.float32))
+    for step, given, words in (
+        (SamplePoints(256), room, "room.npy has 200 points"),
+        (CentrePoints(normalise=True), alike, "room.npy: all points are one"),
+    ):
+        with pytest.raises(SystemExit, match=f"error: {words}"), in_one_line():
+            step(given)
+    with pytest.raises(SystemExit, match="error: how='middle' is not known"), in_one_line():
+        SamplePoints(256, "middle")
+
+
 def test_one_point_of_each_voxel_is_taken_and_a_small_room_filled_up(room):
     sampled = SampleVoxels(0.25, max_points=100)(room)
     cells = np.floor((room["points"] - room["points"].min(0)) / 0.25).astype(int)
@@ -89,8 +121,9 @@ def test_of_a_large_room_the_points_around_one_are_taken(room):
 
 
 def test_without_randomness_every_run_is_the_same(room):
-    first, second = (SampleVoxels(0.25, test=True)(room)["gt_points"] for _ in range(2))
-    assert np.array_equal(first, second)
+    for step in (SampleVoxels(0.25, test=True), SampleVoxels(0.25, max_points=100, test=True)):
+        first, second = (step(room)["gt_points"] for _ in range(2))
+        assert np.array_equal(first, second)
 
 
 def test_parts_have_every_point_and_a_point_of_each_voxel(room):

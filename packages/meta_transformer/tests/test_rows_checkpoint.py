@@ -68,6 +68,14 @@ def test_sizes_are_read_from_the_weights():
     assert settings["head"]["num_classes"] == 9
 
 
+def test_an_mlp_behind_a_tables_tokens_is_refused_by_its_name():
+    listed = load_keys(Path(__file__).parent / "parity" / "keys_tabular_adult.json")["tabular_adult"]["state_dict"]
+    official = {key: torch.empty(shape, device="meta") for key, shape in listed.items()}
+    official["deeptabular.0.mlp.mlp.dense_layer_0.0.weight"] = torch.empty(200, 9217, device="meta")
+    with pytest.raises(CheckpointMismatchError, match="mlp_hidden_dims put an MLP before the last layer"):
+        infer_config(official)
+
+
 def test_a_key_of_another_model_is_refused(official):
     with pytest.raises(CheckpointMismatchError, match="no rule takes"):
         from_official(official | {"linear.weight": torch.empty(1, device="meta")})

@@ -31,7 +31,7 @@ def test_room_for_more_values_keeps_the_codes_of_a_split_apart():
     found = codes(sizes={"job": 5})
     assert found.encode(TRAIN)[0].tolist() == [[1, 6], [2, 7], [1, 7]]
     assert found.num_codes == 7
-    with pytest.raises(TableError, match=r"'job' has 2 different values, 1 are foreseen. Fix: sizes=\{'job': 2\}"):
+    with pytest.raises(TableError, match=r"'job' has 2 different values, 1 are foreseen. Fix: job=2 in sizes"):
         codes(sizes={"job": 1})
 
 

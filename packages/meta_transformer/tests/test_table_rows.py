@@ -1,10 +1,12 @@
 """Adult and bank marketing: the split, codes of the training rows alone, and rows that do not fit."""
 
+import gzip
+
 import numpy as np
 import pytest
 import torch
 
-from mm_meta_transformer.datasets.adult import AdultDataset, GeneratedAdultDataset
+from mm_meta_transformer.datasets.adult import SIZES, AdultDataset, GeneratedAdultDataset
 from mm_meta_transformer.datasets.bank import BankMarketingDataset, GeneratedBankDataset
 from mm_meta_transformer.datasets.table import TableError, TableWarning
 from mm_meta_transformer.datasets.table_codes import TableCodes
@@ -86,7 +88,7 @@ def test_labels_that_are_no_class_and_columns_that_are_not_there_are_named():
     with pytest.raises(TableError, match="has no column weight"):
         BankMarketingDataset("train", str(bank_file()), continuous=("weight",))
     with pytest.raises(TableError, match=r"'age' has .* different values, 2 are foreseen"):
-        AdultDataset("train", data_root=folder, sizes={"age": 2})
+        AdultDataset("train", data_root=folder, sizes=SIZES | {"age": 2})
     with pytest.raises(ValueError, match="split='dev' is not known"):
         AdultDataset("dev", data_root=folder)
 
@@ -107,6 +109,41 @@ def table_of(path, colours, count=60):
     lines = [f"{colours[number % 3]},{number},{'yes' if number % 2 else 'no'}" for number in range(count)]
     path.write_text("\n".join(["colour,price,bought", *lines]))
     return dict(files=str(path), target="bought", classes=("no", "yes"), continuous=("price",), serialize_data=False)
+
+
+def test_names_of_columns_are_the_same_in_upper_and_lower_case(tmp_path):
+    own = table_of(tmp_path / "own.csv", ("red", "blue", "green"))
+    plain = TableDataset(split="train", **own)
+    header, *lines = (tmp_path / "own.csv").read_text().split("\n")
+    (tmp_path / "own.csv").write_text("\n".join([header.title() + ", NOTE", *(f"{line},x" for line in lines)]))
+    named = dict(own, target="BOUGHT", continuous=("Price",), drop=("Note",), sizes={"coloUR": 4})
+    other = TableDataset(split="train", **named)
+    assert other.metainfo["table"] == plain.metainfo["table"] | {"sizes": {"colour": 4}}
+    renamed = dict(named, names=("Colour", "Price", "Bought", "Note"), codes=plain.metainfo["table"])
+    (tmp_path / "own.csv").write_text("\n".join(f"{line},x" for line in lines))
+    assert len(TableDataset(split="all", **renamed)) == len(lines)
+
+
+def test_sizes_name_all_columns_of_categories_and_no_others(tmp_path):
+    own = table_of(tmp_path / "own.csv", ("red", "blue", "green"))
+    with pytest.raises(
+        TableError, match=r"has no column color; it has colour, price, bought\. Fix: .*categories of the"
+    ):
+        TableDataset(split="train", sizes=dict(color=8), **own)
+    with pytest.raises(TableError, match=r"nothing says what the columns colour are\. Fix: name each in sizes"):
+        TableDataset(split="train", sizes={}, **own)
+    with pytest.raises(
+        TableError, match=r"3 different values, 2 are foreseen\. Fix: colour=3 in sizes \(categories of"
+    ):
+        TableDataset(split="train", sizes=dict(colour=2), **own)
+
+
+def test_a_packed_file_stands_in_for_a_plain_one(tmp_path):
+    own = table_of(tmp_path / "own.csv", ("red", "blue", "green"))
+    plain = TableDataset(split="train", **own)
+    (tmp_path / "own.csv.gz").write_bytes(gzip.compress((tmp_path / "own.csv").read_bytes()))
+    (tmp_path / "own.csv").unlink()
+    assert TableDataset(split="train", **own).metainfo["table"] == plain.metainfo["table"]
 
 
 def test_new_rows_are_read_with_the_codes_of_a_checkpoint(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mm_meta_transformer.checkpoint import is_official, to_official
@@ -21,12 +22,14 @@ from mmrepro.safe_loading import load
 from mmrepro.testing import load_config, tiny
 from mmrepro.testing.distributed import assert_mim_two_ranks_train
 from mmrepro.testing.mean_gradients import assert_two_ranks_average_to_one
-from mmrepro.testing.resume import assert_resume_bit_equal
+from mmrepro.testing.resume import assert_resume_bit_equal, differences, final_state
 
 DIGITS = "smoke_image"
 SERIES = "smoke_time-series"
 PIXELS = "meta-transformer_base_1xb64_indian-pines"
 CLOUDS = "smoke_point-cloud"
+FEATURES = "meta-transformer_frozen-features_digits"
+TURNS = "meta-transformer_unified_alternating_digits-imu"
 # One of each tokenizer and each kind of model but those of point clouds: a batch norm sees half of the batch on each of
 # two processes, as in the official code.
 SPLIT = {
@@ -148,6 +151,46 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path):
     assert_resume_bit_equal(config, tmp_path, kill_at=[3], num_workers=[2], checkpoint_every=2)
 
 
+class Break(Hook):
+    """Ends a training by an error."""
+
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.iteration:
+            raise ConnectionError("broken off")
+
+
+@pytest.mark.parametrize("name", [FEATURES, TURNS])
+def test_a_training_that_broke_off_goes_on_as_if_nothing_had_happened(name, tmp_path, monkeypatch):
+    """In one process, which saves seconds: with kept features, and with pairs that are drawn and tasks in turns."""
+
+    def runner(run, **changes):
+        config = small(name, tmp_path / run, train_cfg=dict(max_epochs=2), **changes)
+        config.val_dataloader = config.val_evaluator = config.val_cfg = None
+        config.default_hooks.checkpoint.update(by_epoch=False, interval=2, save_best=None)
+        config.default_hooks.logger.interval = 1
+        if name == FEATURES:
+            (hook,) = (one for one in config.custom_hooks if one["type"] == "FeatureCacheHook")
+            hook.folder = str(tmp_path / "features")
+            config.train_dataloader.batch_size = 4
+        else:
+            config.train_dataloader.batch_sampler = dict(type="AlternatingBatchSampler")
+            config.train_dataloader.dataset.datasets.digit.missing = 0.5
+        return Runner.from_cfg(config)
+
+    monkeypatch.setattr(Runner, "_log_env", lambda self, env: None)  # it asks compilers and git
+    runner("left_alone").train()
+    broken = runner("broken_off")
+    broken.register_hook(Break(7))  # in the second epoch, one step after a checkpoint
+    with pytest.raises(ConnectionError, match="broken off"):
+        broken.train()
+    resumed = runner("broken_off", resume=True)
+    resumed.train()
+    assert differences(final_state(tmp_path / "left_alone"), final_state(tmp_path / "broken_off")) == []
+
+
 def test_two_processes_average_to_the_gradients_of_one(tmp_path):
     configs = {part: small(name, tmp_path) for part, name in SPLIT.items()}
     configs["series"].model.dropout = 0.0
@@ -156,7 +199,11 @@ def test_two_processes_average_to_the_gradients_of_one(tmp_path):
 
 
 def test_mim_trains_with_two_processes_that_stay_equal(tmp_path):
-    assert_mim_two_ranks_train("meta_transformer", small(DIGITS, tmp_path), tmp_path)
+    """Tasks in turns: every step leaves weights without a gradient, those of the other tasks."""
+    turns = dict(type="AlternatingBatchSampler")
+    assert_mim_two_ranks_train(
+        "meta_transformer", small(TURNS, tmp_path, train_dataloader__batch_sampler=turns), tmp_path
+    )
 
 
 @pytest.mark.parametrize("part", ["tokenizer.cls_token", "encoder.blocks.1.mlp.fc2.bias", "head.fc.weight"])

@@ -13,6 +13,7 @@ from torch import nn
 
 from mm_meta_transformer.datasets import alternating_batches
 from mm_meta_transformer.datasets.alternating_batches import AlternatingBatchSampler
+from mm_meta_transformer.datasets.data_error import DataError
 from mm_meta_transformer.datasets.task_mixture import TaskMixture
 from mm_meta_transformer.models.data_preprocessor import SampleDataPreprocessor
 from mm_meta_transformer.models.unified_preprocessor import collate_as_lists
@@ -333,8 +334,17 @@ def test_alternating_batches_are_of_one_task_and_of_all_samples():
     sampler.set_epoch(1)
     assert drawn != list(batches)
     assert len(AlternatingBatchSampler(sampler, 2, drop_last=True)) == 5
-    with pytest.raises(TypeError, match="TaskMixture"):
+    with pytest.raises(DataError, match="TaskMixture"):
         AlternatingBatchSampler(DefaultSampler(rows("sight"), shuffle=False), 2)
+
+
+def test_no_task_is_dropped_as_a_whole(monkeypatch):
+    sampler = DefaultSampler(TaskMixture(dict(touch=rows("touch", 5), both=PAIRS)), shuffle=True, seed=0)
+    assert len(AlternatingBatchSampler(sampler, 5, drop_last=True)) == 2
+    monkeypatch.setattr(alternating_batches, "get_dist_info", lambda: (0, 2))
+    with pytest.raises(DataError, match=r"all of task 'touch': a process has 3 of its samples(.*)batch_size=3 at most"):
+        AlternatingBatchSampler(sampler, 5, drop_last=True)
+    assert len(AlternatingBatchSampler(sampler, 5)) == 2
 
 
 def test_processes_get_batches_of_the_same_tasks(monkeypatch):

@@ -8,6 +8,7 @@ default_hooks = dict(
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="AtomicCheckpointHook", interval=1, max_keep_ckpts=2),
+    repairs=dict(type="RepairCountHook"),  # counts them; not below, for some configs replace that list
 )
 # A checkpoint must fit completely; no shape shows which word pieces, or which codes of a table, it was trained with.
 custom_hooks = [

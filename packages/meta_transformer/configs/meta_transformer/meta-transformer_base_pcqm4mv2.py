@@ -3,8 +3,9 @@
 # 0.593 M parameters that are used, 1.183 M with a pooler and a norm that nothing reads.
 # The official code lets attention run over the graphs of a batch, so its prediction is one constant for all molecules,
 # and its encoder is overwritten at random. Here attention runs over a graph's tokens, and the encoder is the released
-# one; model.official_compat=True and model.encoder.num_heads=32 give the official network. With
-# model.frozen_tokenizer=False the tokenizer is trained, too.
+# one; model.official_compat=True and model.encoder.num_heads=32 give the official network. Its attention dropout of 0.1
+# is at work with model.encoder.frozen=False alone: here a frozen encoder is in evaluation mode. The authors train in
+# fp16: --amp. With model.frozen_tokenizer=False the tokenizer is trained, too.
 # Cost: not stated; 1 M updates of 128 molecules. Needs the encoder's weights, and RDKit (pip install rdkit).
 #
 #   mim train mmrepro-meta-transformer meta-transformer_base_pcqm4mv2.py
@@ -15,6 +16,7 @@ model = dict(
     tokenizer=dict(
         type="GraphTokenizer", num_atoms=512 * 9, num_edges=512 * 3, lap_dims=16, lap_dropout=0.2, lap_sign_flip=True
     ),
+    encoder=dict(attn_drop=0.1),
     frozen_tokenizer=True,
     official_compat=False,
 )

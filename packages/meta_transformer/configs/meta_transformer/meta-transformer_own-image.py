@@ -6,8 +6,8 @@ custom_imports = dict(imports=["mm_meta_transformer"], allow_failed_imports=Fals
 default_scope = "mmpretrain"
 
 # ----------------------------------------------------------------------------------------------------------------------
-data_root = "data/my_pictures"  # with {train,val}/<class>/*.jpg, or other pictures
-classes = ("cat", "dog")  # the names of the folders
+data_root = "data/my_pictures"  # with {train,val}/<class>/*.jpg, .png, .tif, .webp or other pictures
+classes = ("cat", "dog")  # the names of the folders, the first is class 0
 encoder_file = None  # the released encoder, such as "data/checkpoints/Meta-Transformer_base_patch16_encoder.pth"
 tuned = False  # whether that encoder is trained too; without a file a small one is trained from random weights
 size, patch_size = 224, 16  # pixels of a picture's side, and of a token's; a multiple of it
@@ -34,15 +34,15 @@ model = dict(
     head=dict(type="MetaLinearHead", num_classes=len(classes)),
 )
 
-pictures = dict(type="CustomDataset", data_root=data_root, metainfo=dict(classes=classes))
+pictures = dict(type="PictureFolderDataset", metainfo=dict(classes=classes))
 trained = [
-    dict(type="LoadImageFromFile"),
+    dict(type="LoadImageChecked"),
     dict(type="RandomResizedCrop", scale=size, crop_ratio_range=(0.5, 1.0)),
     dict(type="RandomFlip", prob=flip, direction="horizontal"),
     dict(type="PackInputs"),
 ]
 tested = [
-    dict(type="LoadImageFromFile"),
+    dict(type="LoadImageChecked"),
     dict(type="ResizeEdge", scale=size, edge="short"),
     dict(type="CenterCrop", crop_size=size),
     dict(type="PackInputs"),
@@ -53,14 +53,14 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(pictures, data_prefix="train", pipeline=trained),
+    dataset=dict(pictures, data_root=f"{data_root}/train", pipeline=trained),
 )
 val_dataloader = dict(
     batch_size=batch_size,
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(pictures, data_prefix="val", pipeline=tested),
+    dataset=dict(pictures, data_root=f"{data_root}/val", pipeline=tested),
 )
 test_dataloader = val_dataloader
 val_evaluator = [dict(type="Accuracy"), dict(type="MajorityBaseline")]

@@ -81,6 +81,7 @@ auto_scale_lr = dict(enable=False, base_batch_size=batch_size)
 
 default_hooks = dict(
     logger=dict(type="LoggerHook", interval=20),
+    repairs=dict(type="RepairCountHook"),  # the log says what was changed to read the samples
     checkpoint=dict(
         type="AtomicCheckpointHook", interval=1, max_keep_ckpts=2, save_best="accuracy/top1", rule="greater"
     ),

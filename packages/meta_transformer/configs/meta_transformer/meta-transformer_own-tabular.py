@@ -12,7 +12,7 @@ custom_imports = dict(imports=["mm_meta_transformer"], allow_failed_imports=Fals
 default_scope = "mmpretrain"
 
 # ----------------------------------------------------------------------------------------------------------------------
-file = "data/my_table.csv"
+file = "data/my_table.csv"  # names of columns may be in upper or lower case, here and there
 separator = ","  # between cells; ".gz" files are read as well
 target, classes = "bought", ("no", "yes")  # the column to tell, and its values; upper and lower case are the same
 categories = dict(colour=8, city=200)  # columns of categories, and at most how many different values each has

@@ -15,6 +15,8 @@ classes = ("negative", "positive")  # what that is called
 encoder_file = None  # the released encoder, such as "data/checkpoints/Meta-Transformer_base_patch16_encoder.pth"
 tuned = False  # whether that encoder is trained too; without a file a small one is trained from random weights
 pieces, max_length = 4000, 64  # word pieces, learnt of the training texts, and how many of a text are read
+vocabulary = dict(type="learned", size=pieces)  # or a file of BERT's kind, dict(type="file", path="vocab.txt"), and
+# its number of lines as pieces above, 30522 of bert-base-uncased
 batch_size = 32
 max_epochs = 10
 lr = 5e-4
@@ -42,7 +44,7 @@ texts = dict(
     labels=labels,
     classes=classes,
     learn_from=train,
-    vocabulary=dict(type="learned", size=pieces),  # a file of BERT's kind: dict(type="file", path="vocab.txt")
+    vocabulary=vocabulary,
     max_length=max_length,
     pipeline=[dict(type="PackMetaInputs", keys=("ids",))],
 )

@@ -3,7 +3,7 @@
 # damaged; a third of the graphs is tested. Cost: about a minute of one CPU core. Expected: an accuracy well above
 # that of always naming the more frequent class, 67 %.
 #
-#   mim train mmrepro-meta-transformer smoke_graph
+#   mim train mmrepro-meta-transformer smoke_graph.py
 _base_ = ["../_base_/default_runtime.py"]
 
 smoke = dict(

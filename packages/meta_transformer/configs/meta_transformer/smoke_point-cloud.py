@@ -2,7 +2,7 @@
 # that is trained here from random weights. Not a row of the paper. Data: generated, in the files of ModelNet40.
 # Cost: under a minute of one CPU core. Expected: an accuracy well above that of always naming one class, 16.7 %.
 #
-#   mim train mmrepro-meta-transformer smoke_point-cloud
+#   mim train mmrepro-meta-transformer smoke_point-cloud.py
 _base_ = ["../_base_/default_runtime.py"]
 
 smoke = dict(

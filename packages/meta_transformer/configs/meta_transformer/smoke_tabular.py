@@ -26,7 +26,7 @@ model = dict(
 rows = dict(
     type="AdultDataset",
     data_root="{{$MMREPRO_DATA_ROOT:data}}/",
-    files="tabular/adult.data.gz",
+    files="tabular/adult.data",  # or packed, with ".gz" behind its name
     pipeline=[dict(type="PackMetaInputs", keys=("codes", "values"))],
 )
 train_dataloader = dict(

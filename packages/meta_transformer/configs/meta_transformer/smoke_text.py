@@ -4,7 +4,7 @@
 # CPU core. Expected: an accuracy well above that of always naming the more frequent class, 51 %; a linear model of the
 # same words has 63 %, since 697 sentences teach no more.
 #
-#   mim train mmrepro-meta-transformer smoke_text
+#   mim train mmrepro-meta-transformer smoke_text.py
 _base_ = ["../_base_/default_runtime.py"]
 
 smoke = dict(

@@ -46,6 +46,7 @@ import mm_meta_transformer.datasets.molecules  # noqa: E402
 import mm_meta_transformer.datasets.pack  # noqa: E402
 import mm_meta_transformer.datasets.paired_modalities  # noqa: E402
 import mm_meta_transformer.datasets.pcqm4mv2  # noqa: E402
+import mm_meta_transformer.datasets.picture_folder  # noqa: E402
 import mm_meta_transformer.datasets.point_folder  # noqa: E402
 import mm_meta_transformer.datasets.point_transforms  # noqa: E402
 import mm_meta_transformer.datasets.regdb  # noqa: E402
@@ -81,6 +82,7 @@ import mm_meta_transformer.models.pretrained  # noqa: E402
 import mm_meta_transformer.models.retrieval_head  # noqa: E402
 import mm_meta_transformer.models.token_fusion  # noqa: E402
 import mm_meta_transformer.models.unified  # noqa: E402
+import mm_meta_transformer.repair_count_hook  # noqa: E402
 import mm_meta_transformer.tokenizers.audio  # noqa: E402
 import mm_meta_transformer.tokenizers.graph  # noqa: E402
 import mm_meta_transformer.tokenizers.hyperspectral  # noqa: E402

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from mm_meta_transformer.models.meta_graph import MetaTransformerGraphRegressor
+from mm_meta_transformer.models.meta_points import MetaTransformerPointSeg
+from mm_meta_transformer.models.pooling import needed_tokens
 from mm_meta_transformer.tokenizers.tokens import Tokens
 from mmrepro.engine.errors import UserError
 
@@ -32,12 +34,11 @@ class EncoderRecord:
     inputs: Tensor | None = None
     attention: tuple[nn.Module, tuple] | None = field(default=None, repr=False)
 
-    def weights(self, first: bool) -> Tensor:
-        """Return the attention ``(B, heads, N)`` of the first token, or the mean of all that are content.
+    def weights(self, first: int | None) -> Tensor:
+        """Return the mean attention ``(B, heads, N)`` of the tokens that the head reads.
 
         Args:
-            first: whether the head reads the first token alone; otherwise it reads all that are neither padding nor
-                class tokens.
+            first: how many leading tokens the head reads; ``None`` for all that are neither padding nor class tokens.
 
         Raises:
             ValueError: nothing was recorded.
@@ -46,12 +47,11 @@ class EncoderRecord:
             raise ValueError("no pass went through the encoder while it was recorded")
         module, (tokens, attended, *_) = self.attention
         prefix = self.tokens.info.get("prefix", 0)
-        weights = attention_weights(module, tokens, attended, slice(1) if first else slice(prefix, None))
-        if first:
-            return weights[:, :, 0]
+        rows = slice(prefix, None) if first is None else slice(first)
+        weights = attention_weights(module, tokens, attended, rows)
         if self.tokens.padding is None:
             return weights.mean(2)
-        asking = (~self.tokens.padding[:, None, prefix:, None]).to(weights)
+        asking = (~self.tokens.padding[:, None, rows, None]).to(weights)
         return (weights * asking).sum(2) / asking.sum(2)
 
 
@@ -117,6 +117,10 @@ def recorded(model: nn.Module, block: int = -1) -> Iterator[EncoderRecord]:
             handle.remove()
 
 
-def reads_first_token(model: nn.Module) -> bool:
-    """Return whether a model's head reads the first token alone, be it a class token or a graph's."""
-    return isinstance(model, MetaTransformerGraphRegressor) or getattr(model, "pooling", "").split(",")[0] == "cls"
+def leading_tokens(model: nn.Module) -> int | None:
+    """Return how many leading tokens a model's head reads, ``None`` where it reads the content's as well."""
+    if isinstance(model, MetaTransformerGraphRegressor):
+        return 1  # the graph's own
+    if isinstance(model, MetaTransformerPointSeg):
+        return None  # its pooling is of a summary beside the decoded tokens
+    return needed_tokens(getattr(model, "pooling", "mean"))

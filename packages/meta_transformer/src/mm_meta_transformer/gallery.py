@@ -152,7 +152,7 @@ def _further(inferencer: MetaTransformerInferencer, dataset: Any, prediction: An
     if prediction.forecast is not None:
         return [write_figure(forecast_figure(prediction), folder / "forecast.png")]
     if "spectrum" in prediction.sample.raw:
-        (scene,) = inferencer(dataset.ann_file, key=inferencer.reader.keys[0])["predictions"]
+        (scene,) = inferencer(dataset.ann_file)["predictions"]
         return [draw_prediction(scene, folder / "scene.png")]
     return []
 

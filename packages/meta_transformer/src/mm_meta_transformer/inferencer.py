@@ -24,7 +24,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mm_meta_transformer import checkpoint as converter
-from mm_meta_transformer.attention import EncoderRecord, reads_first_token, recorded
+from mm_meta_transformer.attention import EncoderRecord, leading_tokens, recorded
 from mm_meta_transformer.checkpoint_hook import MetaTransformerCheckpointHook
 from mm_meta_transformer.models.pooling import pool
 from mm_meta_transformer.prediction import MetaPrediction, TokenLayout
@@ -119,8 +119,9 @@ class MetaTransformerInferencer(BaseInferencer):
 
         Args:
             inputs: files, folders or arrays, as the modality's reader takes them.
-            with_tokens: keep the tokens that the encoder reads.
-            with_attention: keep the attention of the token, or the mean of those tokens, that the head reads.
+            with_tokens: keep the tokens that the encoder reads; a scene, whose pixels are read one by one, has none.
+            with_attention: keep the attention of the token, or the mean of those tokens, that the head reads; not of
+                a scene.
             block: of which block, the last one by default.
             batch_size: samples that go through the network at once.
             out_dir: draw every prediction into ``<out_dir>/<sample>.png``; of a forecast all curves too, and a table.
@@ -136,9 +137,7 @@ class MetaTransformerInferencer(BaseInferencer):
             FileNotFoundError: there is no such file.
             UserError, ValueError: an input cannot be used; the message names it and the fix.
         """
-        if unknown := sorted(options.keys() - self.reader.options):
-            known = ", ".join(sorted(self.reader.options)) or "none"
-            raise UserError(f"{', '.join(unknown)}: no option of {self.reader.modality}. Its options: {known}")
+        self._check_options(options)
         with DefaultScope.overwrite_default_scope(self.scope):
             return super().__call__(
                 inputs,
@@ -172,7 +171,7 @@ class MetaTransformerInferencer(BaseInferencer):
             outputs = self.model.test_step(batch)
         predictions = self._predictions(inputs, packed, outputs)
         views = len(record.inputs) // len(inputs)  # of a video; the first one is shown
-        attention = record.weights(reads_first_token(self.model)) if with_attention else None
+        attention = record.weights(leading_tokens(self.model)) if with_attention else None
         return [
             dataclasses.replace(one, **_shown(record, attention, number * views, with_tokens))
             for number, one in enumerate(predictions)
@@ -185,10 +184,20 @@ class MetaTransformerInferencer(BaseInferencer):
         Args:
             inputs, options: as when called, but no whole scenes.
             batch_size: samples that go through the network at once.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            UserError, ValueError: an input is a scene or cannot be used; the message names it and the fix.
         """
+        self._check_options(options)
         found = []
         with DefaultScope.overwrite_default_scope(self.scope):
             for samples in self.preprocess(inputs, batch_size, **options):
+                if scenes := [one.name for one in samples if "scene" in one.raw]:
+                    raise UserError(
+                        f"{scenes[0]} is a scene, whose pixels are encoded one by one. Fix: spectra (N, bands), "
+                        "such as scene[rows, columns]"
+                    )
                 data = self.model.data_preprocessor(self._collated([self.reader.packed(one) for one in samples]), False)
                 tokens = self.model.extract_tokens(_tokenizer_inputs(data))
                 info = tokens.info
@@ -219,6 +228,12 @@ class MetaTransformerInferencer(BaseInferencer):
         """Pack predictions and files."""
         return {"predictions": preds, "visualization": visualization}
 
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        """Refuse options of another modality, before mmengine does it in its own words."""
+        if unknown := sorted(options.keys() - self.reader.options):
+            known = ", ".join(sorted(self.reader.options)) or "none"
+            raise UserError(f"{', '.join(unknown)}: no option of {self.reader.modality}. Its options: {known}")
+
     def _predictions(
         self, samples: list[Sample], packed: list[dict[str, Any]], outputs: list[DataSample | dict[str, Tensor]]
     ) -> list[MetaPrediction]:
@@ -229,10 +244,10 @@ class MetaTransformerInferencer(BaseInferencer):
     ) -> MetaPrediction:
         inputs = packed["inputs"]
         common = dict(modality=self.modality, sample=sample, classes=self.classes, inputs=inputs)
+        packed_sample = packed.get("data_samples", DataSample())  # a forecaster's has none
+        common["repairs"] = (*sample.repairs, *packed_sample.metainfo.get("repairs", ()))
         if isinstance(output, Mapping):
             return MetaPrediction(**common, forecast=_in_units(output["forecast"], sample))
-        if "repairs" in output:
-            common["repairs"] = tuple(output.repairs)
         for name in ("pred_points", "pred_feature"):
             if name in output:
                 common[name.removeprefix("pred_")] = output.get(name).cpu().numpy()
@@ -251,7 +266,7 @@ class MetaTransformerInferencer(BaseInferencer):
         for pixels in self._get_chunk_data(self.reader.pixels(sample), _PIXELS):
             labels += [int(one.pred_label) for one in self.model.test_step(self._collated(pixels))]
         found = np.array(labels).reshape(sample.raw["scene"].shape[:2])
-        return MetaPrediction(self.modality, sample, classes=self.classes, land_cover=found)
+        return MetaPrediction(self.modality, sample, classes=self.classes, land_cover=found, repairs=sample.repairs)
 
     def _collated(self, packed: list[dict[str, Any]]) -> dict[str, Any]:
         """Return a batch as the config's loader makes it."""

@@ -43,7 +43,7 @@ class MetaPrediction:
         points: the class of each point that the pipeline left, ``(N,)``.
         land_cover: the class of each pixel of a scene, ``(H, W)``.
         forecast: one row for each step, in the series' own units.
-        repairs: what had to be changed to read the sample.
+        repairs: what had to be changed to read the sample, in words, such as ``"3 pieces cut off"``.
         inputs: what the network read, as tensors without a batch.
         tokens: what the encoder read, without padding, ``(N, C)``; asked for by ``with_tokens``.
         attention: of each head to each token, ``(heads, N)``; asked for by ``with_attention``.

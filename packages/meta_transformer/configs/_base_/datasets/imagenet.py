@@ -10,7 +10,7 @@ train_dataloader = dict(
         pictures,
         split="train",
         pipeline=[
-            dict(type="LoadImageFromFile"),
+            dict(type="LoadImageChecked"),
             dict(type="RandomResizedCrop", scale=224, backend="pillow", interpolation="bicubic"),
             dict(type="RandomFlip", prob=0.5, direction="horizontal"),
             dict(
@@ -35,7 +35,7 @@ val_dataloader = dict(
         pictures,
         split="val",
         pipeline=[
-            dict(type="LoadImageFromFile"),
+            dict(type="LoadImageChecked"),
             dict(type="ResizeEdge", scale=256, edge="short", backend="pillow", interpolation="bicubic"),
             dict(type="CenterCrop", crop_size=224),
             dict(type="PackInputs"),

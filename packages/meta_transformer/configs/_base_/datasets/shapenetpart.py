@@ -18,7 +18,7 @@ test_pipeline = [
         type="PackMetaInputs",
         keys=("points", "features", "category"),
         fields=("gt_points", "point_mask"),  # a point that was repeated counts once
-        meta_keys=("sample_idx", "path", "category", "repeated"),
+        meta_keys=("sample_idx", "path", "category"),
     ),
 ]
 dataset = dict(

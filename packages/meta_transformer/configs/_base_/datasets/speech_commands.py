@@ -2,7 +2,7 @@
 # lists of the archive. The best epoch on val is reported on test.
 load = dict(type="LoadAudio", sample_rate=16000)
 bands = dict(type="FilterBank", num_bins=224, target_length=224)
-pack = dict(type="PackMetaInputs", keys="spectrogram", meta_keys=("sample_idx", "path", "repairs"))
+pack = dict(type="PackMetaInputs", keys="spectrogram")
 words = dict(type="SpeechCommandsDataset", data_root="{{$MMREPRO_DATA_ROOT:data}}/speech_commands_v0.02")
 train_dataloader = dict(
     batch_size=32,

@@ -1,7 +1,7 @@
 """Official ViT-Adapter backbones of segmentation and detection.
 
 Their names are ours, in both directions; a whole detector's or segmentor's file, in which they begin with
-``backbone.``, is ours as it is.
+``backbone.``, is ours as it is. A file without ``num_batches_tracked`` is taken as one of 0 batches.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 import mm_meta_transformer.dense.vit_adapter  # noqa: F401  registers what infer_config names
+from mm_meta_transformer.checkpoints.batch_norm import with_counts
 from mm_meta_transformer.checkpoints.encoder import arch_of
 from mmrepro.key_rules import KeyRules, Rename
 
@@ -21,7 +22,7 @@ _NAMES = (
     *("pos_embed", "level_embed", "patch_embed.proj.*", "blocks.{i}.*", "spm.*", "up.*", "norm{i}.*"),
     "interactions.{i}.*",
 )
-_RULES = KeyRules([Rename(name, name) for name in _NAMES])
+_RULES = [Rename(name, name) for name in _NAMES]
 _OFFSETS = "interactions.0.injector.attn.sampling_offsets.bias"
 
 
@@ -32,7 +33,7 @@ def matches(state: Mapping[str, Tensor]) -> bool:
 
 def rules(state: Mapping[str, Tensor]) -> KeyRules:
     """Return the rules for a state dict in either layout, which are the same."""
-    return _RULES
+    return with_counts(_RULES, state)
 
 
 def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -27,11 +27,14 @@ def rules(state: Mapping[str, Tensor]) -> KeyRules:
 
 def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return the config of the encoder that an official state dict belongs to."""
-    return dict(type="MetaTransformerEncoder", arch=arch_of(state, ""))
+    biases = {} if "0.attn.qkv.bias" in state else dict(qkv="none")
+    return dict(type="MetaTransformerEncoder", arch=arch_of(state, ""), **biases)
 
 
-def arch_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, int]:
+def arch_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, int | float]:
     """Return the sizes of the blocks under ``<prefix><number>.``, whose heads have 64 channels each.
+
+    ``mlp_ratio`` is among them where it is not the published 4.
 
     Args:
         state: an official state dict.
@@ -43,4 +46,7 @@ def arch_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, int]:
     dims = state[f"{prefix}0.norm1.weight"].shape[0]
     found = re.compile(rf"{re.escape(prefix)}(\d+)\.")
     depth = 1 + max(int(match.group(1)) for match in map(found.match, state) if match)
-    return dict(embed_dims=dims, depth=depth, num_heads=max(1, dims // HEAD_CHANNELS))
+    sizes = dict(embed_dims=dims, depth=depth, num_heads=max(1, dims // HEAD_CHANNELS))
+    hidden = state.get(f"{prefix}0.mlp.fc1.weight")
+    ratio = 4 if hidden is None else hidden.shape[0] / dims
+    return sizes if ratio == 4 else sizes | dict(mlp_ratio=ratio)

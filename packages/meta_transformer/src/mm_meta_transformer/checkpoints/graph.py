@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import gcd
 from typing import Any
 
 from torch import Tensor
 
+from mm_meta_transformer.checkpoints.encoder import arch_of
 from mmrepro.key_rules import Drop, KeyRules, Rename
 
 _BODY = "encoder.graph_encoder"
 _FEATURE = f"{_BODY}.graph_feature"
+_NORM = "encoder.layer_norm.weight"  # of the head: every model has it
 _UNUSED = re.compile(rf"{re.escape(_BODY)}\.final_layer_norm\..+|encoder\.masked_lm_pooler\..+")
-_HEAD_CHANNELS = 24  # the official model has 32 heads at 768 channels
+_HEADS = 32  # of the official model, whatever its width
 
 
 def matches(state: Mapping[str, Tensor]) -> bool:
@@ -48,8 +51,7 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     Args:
         state: a complete official state dict, :func:`matches`.
     """
-    dims = state[f"{_BODY}.emb_layer_norm.weight"].shape[0]
-    depth = 1 + max(int(key.split(".")[3]) for key in state if key.startswith(f"{_BODY}.layers."))
+    arch = arch_of(state, f"{_BODY}.layers.")
     widths = {kind: state.get(f"{_FEATURE}.{kind}_encoder.weight") for kind in ("lap", "orf", "rand")}
     return dict(
         type="MetaTransformerGraphRegressor",
@@ -58,13 +60,12 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
             num_atoms=state[f"{_FEATURE}.atom_encoder.weight"].shape[0],
             num_edges=state[f"{_FEATURE}.edge_encoder.weight"].shape[0],
             type_id=f"{_FEATURE}.order_encoder.weight" in state,
-            depth=depth,
+            depth=arch["depth"],
             **{f"{kind}_dims": 0 if table is None else table.shape[1] // 2 for kind, table in widths.items()},
         ),
-        encoder=dict(
-            type="MetaTransformerEncoder",
-            arch=dict(embed_dims=dims, depth=depth, num_heads=max(1, dims // _HEAD_CHANNELS)),
-        ),
+        encoder=dict(type="MetaTransformerEncoder", arch=arch | dict(num_heads=gcd(arch["embed_dims"], _HEADS))),
+        num_outputs=state["encoder.embed_out.weight"].shape[0],
+        embed_norm=f"{_BODY}.emb_layer_norm.weight" in state,
         frozen_tokenizer=True,
         official_compat=True,
     )
@@ -76,12 +77,12 @@ def never_used(state: Mapping[str, Tensor]) -> set[str]:
 
 
 def _final_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    norm = state[f"{_BODY}.emb_layer_norm.weight"]
+    norm = state[_NORM]
     return {f"{_BODY}.final_layer_norm.{name}": norm.new_zeros(norm.shape) for name in ("weight", "bias")}
 
 
 def _pooler(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    norm = state[f"{_BODY}.emb_layer_norm.weight"]
+    norm = state[_NORM]
     dims = len(norm)
     return {
         "encoder.masked_lm_pooler.weight": norm.new_zeros(dims, dims),

@@ -1,7 +1,8 @@
 """Official point cloud checkpoints: ModelNet40, ScanObjectNN, S3DIS, ScanNet and ShapeNetPart.
 
 The order of a cloud's summaries shows in no weight: three are taken for ``cls, max, avg``, two of a classifier for
-``max, cls`` and of a segmenter for ``cls, max``, as in the official configs.
+``max, cls`` and of a segmenter for ``cls, max``, as in the official configs. A file without ``num_batches_tracked`` is
+taken as one of 0 batches.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mm_meta_transformer.checkpoints.batch_norm import with_counts
 from mm_meta_transformer.checkpoints.encoder import arch_of
 from mmrepro.key_rules import KeyRules, Rename
 
@@ -25,7 +27,7 @@ def matches(state: Mapping[str, Tensor]) -> bool:
 def rules(state: Mapping[str, Tensor]) -> KeyRules:
     """Return the rules for a state dict in either layout."""
     segments = any(key.startswith("decoder.") for key in state)
-    return KeyRules(
+    return with_counts(
         [
             Rename("encoder.cls_token", "tokenizer.cls_token"),
             Rename("encoder.cls_pos", "tokenizer.cls_pos"),
@@ -36,7 +38,8 @@ def rules(state: Mapping[str, Tensor]) -> KeyRules:
             Rename("decoder.decoder.{i}.0.convs.{j}.*", "decoder.levels.{i}.{j}.*"),
             Rename("decoder.convc.0.0.*", "decoder.category.0.*"),
             Rename("head.head.*" if segments else "prediction.head.*", "head.fc.*"),
-        ]
+        ],
+        state,
     )
 
 
@@ -48,7 +51,10 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """
     dims = state["encoder.cls_token"].shape[-1]
     arch = arch_of(state, "encoder.blocks.")
-    parts = dict(tokenizer=_tokenizer(state), encoder=dict(type="MetaTransformerEncoder", arch=arch))
+    encoder = dict(type="MetaTransformerEncoder", arch=arch)
+    if "encoder.blocks.0.attn.qkv.bias" not in state:
+        encoder["qkv"] = "none"
+    parts = dict(tokenizer=_tokenizer(state), encoder=encoder)
     segments = any(key.startswith("decoder.") for key in state)
     prefix = "head.head" if segments else "prediction.head"
     numbers = sorted({int(key.split(".")[2]) for key in state if key.startswith(f"{prefix}.")})
@@ -57,6 +63,10 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     widths = [state[f"{prefix}.{number}.0.weight"].shape for number in numbers]
     hidden, summaries = tuple(shape[0] for shape in widths[:-1]), widths[0][1] // dims
     head: dict[str, Any] = dict(num_classes=widths[-1][0], hidden=hidden)
+    if hidden:
+        head["norm"] = _norm(state, f"{prefix}.0")
+        if numbers[1] == 1:  # else there is a layer of dropout between, and its rate shows nowhere
+            head["dropout"] = 0.0
     if not segments:
         found = ("max", "cls") if summaries == 2 else ("cls", "max", "avg")[:summaries]
         return dict(
@@ -68,16 +78,21 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     decoder: dict[str, Any] = dict(type="PointDecoder", global_features=("cls", "max", "avg")[: summaries - 1])
     if (category := state.get("decoder.convc.0.0.weight")) is not None:
         decoder["num_categories"] = category.shape[1]
-    head["norm"] = "bn" if f"{prefix}.0.1.running_mean" in state else "ln"
     return dict(type="MetaTransformerPointSeg", **parts, decoder=decoder, head=dict(type="PointSegHead", **head))
 
 
 def _tokenizer(state: Mapping[str, Tensor]) -> dict[str, Any]:
     if f"{_PATCHES}.conv1.0.0.weight" in state:
-        norm = "bn" if f"{_PATCHES}.conv1.0.1.running_mean" in state else "ln"
         channels = tuple(state[f"{_PATCHES}.{layer}.0.weight"].shape[0] for layer in ("conv1.0", "conv1.1", "conv2.0"))
-        return dict(type="PointPatchTokenizer", channels=channels, norm=norm)
-    norm = "bn" if f"{_PATCHES}.convs.0.0.0.1.running_mean" in state else "ln"
+        return dict(type="PointPatchTokenizer", channels=channels, norm=_norm(state, f"{_PATCHES}.conv1.0"))
     stages = sum(f"{_PATCHES}.convs.{stage}.0.0.0.weight" in state for stage in range(len(state)))
     in_channels = state[f"{_PATCHES}.convs.0.0.0.0.weight"].shape[1] - 3
+    norm = _norm(state, f"{_PATCHES}.convs.0.0.0")
     return dict(type="P3Tokenizer", in_channels=in_channels, sample_ratio=0.25**stages, norm=norm)
+
+
+def _norm(state: Mapping[str, Tensor], layer: str) -> str | None:
+    """Return the kind of norm of a layer, a :func:`.point_layer`."""
+    if f"{layer}.1.weight" not in state:
+        return None
+    return "bn" if f"{layer}.1.running_mean" in state else "ln"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from mm_meta_transformer.checkpoints.encoder import arch_of
 from mmrepro.key_rules import KeyRules, Rename
 
 _EMBED = "deeptabular.0.cat_and_cont_embed.cat_embed.embed.weight"
+_MLP = re.compile(r"deeptabular\.0\.\w*mlp\.")
 _RULES = KeyRules(
     [
         Rename(_EMBED, "tokenizer.embed.weight"),
@@ -37,7 +39,12 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
     Args:
         state: a complete official state dict, :func:`matches`.
+
+    Raises:
+        ValueError: the model has an MLP between the tokens and the last layer.
     """
+    if any(_MLP.match(key) for key in state):
+        raise ValueError("mlp_hidden_dims put an MLP before the last layer. Fix: a model without one, as published")
     rows, dims = state[_EMBED].shape
     classes, features = state["deeptabular.1.weight"].shape
     columns, continuous = divmod(features, dims)

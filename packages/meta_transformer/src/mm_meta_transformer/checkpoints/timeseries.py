@@ -48,6 +48,7 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """
     ours = _RULES.known(state)
     variates = ours["tokenizer.embedding.value.weight"].shape[1]
+    decoded = ours["decoder_tokenizer.embedding.value.weight"].shape[1]
     time = {"n_marks": 5} | time_settings(ours, "tokenizer.embedding")
     if time.get("embed") == "timeF":
         time["n_marks"] = ours["tokenizer.embedding.time.weight"].shape[1]
@@ -63,5 +64,6 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
             type="MetaTransformerEncoder",
             arch=arch_of(state, "encoder."),
         ),
+        **({} if decoded == variates else dict(dec_in=decoded)),
         **time,
     )

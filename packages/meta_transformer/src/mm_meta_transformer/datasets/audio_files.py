@@ -10,6 +10,9 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from mm_meta_transformer.datasets.class_folders import class_folders
+from mm_meta_transformer.datasets.data_error import DataError
+
 SUFFIX = ".wav"
 
 
@@ -28,7 +31,7 @@ class AudioFilesDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: the folder, or that of a class, is not there.
-        ValueError: there is no file.
+        DataError: there is no file.
     """
 
     def __init__(
@@ -59,7 +62,10 @@ class AudioFilesDataset(BaseDataset):
             for path in self.files_of(root, name)
         ]
         if not found:
-            raise ValueError(f"{root} holds no {SUFFIX} file of {', '.join(classes) or 'any class'}{self.selection()}")
+            raise DataError(
+                f"{root} holds no {SUFFIX} file of {', '.join(classes) or 'any class'}{self.selection()}. "
+                "Fix: data_root or classes"
+            )
         return found
 
     def find_classes(self, root: Path) -> tuple[str, ...]:
@@ -68,7 +74,7 @@ class AudioFilesDataset(BaseDataset):
         Args:
             root: the data set's folder.
         """
-        return tuple(sorted(item.name for item in root.iterdir() if item.is_dir() and item.name[0] not in "._"))
+        return class_folders(root)
 
     def files_of(self, root: Path, name: str) -> list[Path]:
         """Return the sorted files of one class.
@@ -85,7 +91,8 @@ class AudioFilesDataset(BaseDataset):
             raise FileNotFoundError(
                 f"{folder} is no folder: the class {name!r} has no files. Fix: classes or data_root"
             )
-        return sorted(folder.glob(f"*{SUFFIX}"))
+        files = (path for path in folder.iterdir() if path.suffix.lower() == SUFFIX)
+        return sorted(path for path in files if not path.name.startswith("."))
 
     def selection(self) -> str:
         """Return what an error says of the part of the data that was looked for."""

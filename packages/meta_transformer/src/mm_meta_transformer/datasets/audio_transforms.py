@@ -19,6 +19,7 @@ from mmengine.logging import print_log
 from mmpretrain.registry import TRANSFORMS
 from scipy.signal import resample_poly
 
+from mm_meta_transformer.datasets.data_error import DataError
 from mm_meta_transformer.datasets.filter_bank import WINDOW_MS, filter_bank
 from mm_meta_transformer.datasets.wav_file import read_wav
 
@@ -38,7 +39,7 @@ class LoadAudio(BaseTransform):
         resample: bring files of another rate to this one with a polyphase filter; otherwise they are errors.
 
     Raises:
-        ValueError: a file has another sampling rate, no sample, or less than one frame; it is named.
+        DataError: a file has another sampling rate, no sample, or less than one frame; it is named.
     """
 
     def __init__(self, sample_rate: int = 16000, resample: bool = False) -> None:
@@ -49,14 +50,14 @@ class LoadAudio(BaseTransform):
         """Add ``waveform`` and ``sample_rate``, and ``repairs`` where there were some."""
         path = results["path"]
         channels, rate = results["recording"] if "recording" in results else read_wav(path)
-        repairs = []
+        repairs = [*results.get("repairs", ())]
         waveform = channels[0]
         if len(channels) > 1:
             waveform = channels.mean(0)
             repairs.append(self._note("several channels", path, "their mean is taken"))
         if rate != self.sample_rate:
             if not self.resample:
-                raise ValueError(
+                raise DataError(
                     f"{path} has {rate} samples a second, the model is for {self.sample_rate}. "
                     f"Fix: resample=True of LoadAudio, or sample_rate={rate} for a model that is trained on such files"
                 )
@@ -66,7 +67,7 @@ class LoadAudio(BaseTransform):
         needed = self.sample_rate * WINDOW_MS // 1000
         if len(waveform) < needed:
             what = "is empty" if len(waveform) == 0 else f"has {len(waveform)} samples"
-            raise ValueError(
+            raise DataError(
                 f"{path} {what}; a filter bank needs {needed}, {WINDOW_MS} ms at {self.sample_rate} Hz. "
                 "Fix: take the file out of the data set, or replace it"
             )
@@ -93,7 +94,7 @@ class MixWaveforms(BaseTransform):
         load: config of the :class:`LoadAudio` that reads the other clip; the default where ``None``.
 
     Raises:
-        KeyError: the data set gives no ``partner``.
+        DataError: the data set gives no ``partner``.
     """
 
     def __init__(self, prob: float = 0.6, alpha: float = 10.0, load: dict[str, Any] | None = None) -> None:
@@ -103,7 +104,9 @@ class MixWaveforms(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Change ``waveform`` and add ``gt_score``."""
         if "partner" not in results:
-            raise KeyError(f"{results['path']} comes without a partner to mix with. Fix: partners=True of the data set")
+            raise DataError(
+                f"{results['path']} comes without a partner to mix with. Fix: partners=True of the data set"
+            )
         score = np.zeros(results["num_classes"], np.float32)
         share = 1.0
         if random.random() < self.prob:

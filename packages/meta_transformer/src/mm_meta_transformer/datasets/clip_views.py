@@ -8,6 +8,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
+from mm_meta_transformer.datasets.data_error import DataError
+
 
 @TRANSFORMS.register_module()
 class CropViews(BaseTransform):
@@ -42,7 +44,7 @@ class StackFrames(BaseTransform):
         views: whether the views get an axis of their own, which :class:`.MultiViewClassifier` averages over.
 
     Raises:
-        ValueError: there are several views and no axis for them, or the frames are of several sizes.
+        DataError: there are several views and no axis for them, or the frames are of several sizes.
     """
 
     def __init__(self, num_frames: int = 16, views: bool = False) -> None:
@@ -53,9 +55,9 @@ class StackFrames(BaseTransform):
         frames = results.pop("frames")
         sizes = {frame.shape for frame in frames}
         if len(sizes) > 1:
-            raise ValueError(f"frames of {results.get('img_path')} are of sizes {sorted(sizes)}: resize them before")
+            raise DataError(f"frames of {results.get('img_path')} are of sizes {sorted(sizes)}: resize them before")
         clips = np.stack(frames).reshape(-1, self.num_frames, *frames[0].shape).transpose(0, 4, 1, 2, 3)
         if len(clips) > 1 and not self.views:
-            raise ValueError(f"there are {len(clips)} views. Fix: views=True of StackFrames, and MultiViewClassifier")
+            raise DataError(f"there are {len(clips)} views. Fix: views=True of StackFrames, and MultiViewClassifier")
         results["clip"] = np.ascontiguousarray(clips if self.views else clips[0])
         return results

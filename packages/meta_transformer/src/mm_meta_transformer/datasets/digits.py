@@ -9,6 +9,8 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 from sklearn.datasets import load_digits
 
+from mm_meta_transformer.datasets.data_error import DataError
+
 TEST = 360  # a fifth
 
 
@@ -23,14 +25,14 @@ class ScikitDigits(BaseDataset):
         kwargs: ``pipeline`` and the rest of mmengine's ``BaseDataset``.
 
     Raises:
-        ValueError: the part is unknown.
+        DataError: the part is unknown.
     """
 
     METAINFO = {"classes": tuple("0123456789")}  # noqa: RUF012  as mmengine has it
 
     def __init__(self, part: str = "train", seed: int = 0, count: int | None = None, **kwargs: Any) -> None:
         if part not in ("train", "test"):
-            raise ValueError(f"part={part!r} must be 'train' or 'test'")
+            raise DataError(f"part={part!r} must be 'train' or 'test'")
         self.part, self.seed, self.count = part, seed, count
         super().__init__(ann_file="", serialize_data=False, **kwargs)
 

@@ -49,17 +49,6 @@ def filter_bank(waveform: np.ndarray, sample_rate: int, num_bins: int = 128) -> 
     return np.log(np.maximum(power @ _triangles(num_bins, width, sample_rate), FLOOR)).astype(np.float32)
 
 
-def empty_bins(num_bins: int, sample_rate: int) -> np.ndarray:
-    """Return the numbers of the bands that no frequency of the transform falls into: they are constant.
-
-    Args:
-        num_bins: number of bands.
-        sample_rate: samples in a second.
-    """
-    width = 1 << (sample_rate * WINDOW_MS // 1000 - 1).bit_length()
-    return np.flatnonzero(~_triangles(num_bins, width, sample_rate).any(0))
-
-
 @cache
 def _triangles(num_bins: int, width: int, sample_rate: int) -> np.ndarray:
     """Return the weights ``(width / 2, num_bins)`` of triangles that are equally wide on the mel scale."""

@@ -10,8 +10,10 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 from sklearn.model_selection import StratifiedKFold
 
+from mm_meta_transformer.datasets.data_error import DataError
 from mm_meta_transformer.datasets.graph_preparation import GraphError
 from mm_meta_transformer.datasets.graphs import GraphDataset
+from mm_meta_transformer.datasets.text_file import read_text
 
 
 @DATASETS.register_module()
@@ -35,7 +37,7 @@ class GINTextDataset(GraphDataset):
 
     Raises:
         GraphError: a line is not as said above, or a graph is damaged; the line is named.
-        ValueError: the part or the fold is unknown.
+        DataError: the part or the fold is unknown.
     """
 
     def __init__(
@@ -49,9 +51,9 @@ class GINTextDataset(GraphDataset):
         **kwargs: Any,
     ) -> None:
         if part not in ("train", "test", "all"):
-            raise ValueError(f"part={part!r} is not known. Fix: 'train', 'test' or 'all'")
+            raise DataError(f"part={part!r} is not known. Fix: 'train', 'test' or 'all'")
         if not 0 <= fold < folds:
-            raise ValueError(f"fold={fold} of {folds} folds. Fix: one from 0 to {folds - 1}")
+            raise DataError(f"fold={fold} of {folds} folds. Fix: one from 0 to {folds - 1}")
         self.part, self.fold, self.folds, self.seed = part, fold, folds, seed
         metainfo = None if classes is None else {"classes": tuple(classes)}
         super().__init__(ann_file, metainfo=metainfo, **kwargs)
@@ -111,7 +113,7 @@ def read_gin_text(path: str | Path) -> Iterator[dict[str, Any]]:
 class _Lines:
     def __init__(self, path: Path) -> None:
         self.path, self.line = path, 0
-        self.lines = path.read_text(encoding="utf-8").splitlines()
+        self.lines = read_text(path).splitlines()
 
     @property
     def here(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from mmpretrain.registry import DATASETS
 
+from mm_meta_transformer.datasets.data_error import DataError
 from mm_meta_transformer.datasets.labelled_texts import LabelledTextDataset
 
 
@@ -32,12 +33,12 @@ class GLUEDataset(LabelledTextDataset):
         kwargs: as in :class:`.LabelledTextDataset`.
 
     Raises:
-        ValueError: the task is unknown; or as there.
+        DataError: the task is unknown; or as there.
     """
 
     columns_are_set_by = "task"
 
     def __init__(self, ann_file: str, task: Literal["sst2", "mrpc", "qqp"] = "sst2", **kwargs: Any) -> None:
         if task not in TASKS:
-            raise ValueError(f"task={task!r} is not known. Fix: one of {', '.join(TASKS)}")
+            raise DataError(f"task={task!r} is not known. Fix: one of {', '.join(TASKS)}")
         super().__init__(ann_file, **TASKS[task]._asdict(), labels=("0", "1"), **kwargs)

@@ -8,10 +8,12 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
+from mm_meta_transformer.datasets.data_error import DataError
+
 OFFSET = 512  # codes of one column of features
 
 
-class GraphError(ValueError):
+class GraphError(DataError):
     """A graph cannot be used; the text names it, its node or edge, and the fix."""
 
 

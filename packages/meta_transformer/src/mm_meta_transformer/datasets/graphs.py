@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from mm_meta_transformer.datasets.data_error import DataError
 from mm_meta_transformer.datasets.graph_preparation import GraphError, check_graph
 
 
@@ -23,14 +24,14 @@ class GraphDataset(BaseDataset):
 
     Raises:
         GraphError: no graph is left, or one is damaged (see :func:`.check_graph`).
-        ValueError: ``faults`` is unknown.
+        DataError: ``faults`` is unknown.
     """
 
     def __init__(
         self, *args: Any, max_nodes: int = 128, faults: Literal["error", "drop"] = "error", **kwargs: Any
     ) -> None:
         if faults not in ("error", "drop"):
-            raise ValueError(f"faults={faults!r} is not known. Fix: 'error' or 'drop'")
+            raise DataError(f"faults={faults!r} is not known. Fix: 'error' or 'drop'")
         self.max_nodes, self.faults = max_nodes, faults
         super().__init__(*args, **kwargs)
 

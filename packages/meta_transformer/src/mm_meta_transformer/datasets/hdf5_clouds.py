@@ -9,6 +9,8 @@ import h5py
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from mm_meta_transformer.datasets.data_error import DataError
+
 
 class HDF5CloudDataset(BaseDataset):
     """``data (B, N, 3)`` and ``label (B,)`` or ``(B, 1)`` of one or several files, kept in memory.
@@ -22,13 +24,13 @@ class HDF5CloudDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: there is no file of the split.
-        ValueError: the split is unknown, a file lacks one of the two, a label has no class, or a coordinate is not
+        DataError: the split is unknown, a file lacks one of the two, a label has no class, or a coordinate is not
             finite.
     """
 
     def __init__(self, data_root: str, split: str = "train", **kwargs: Any) -> None:
         if split not in ("train", "test"):
-            raise ValueError(f"split={split!r} is not known. Fix: 'train' or 'test'")
+            raise DataError(f"split={split!r} is not known. Fix: 'train' or 'test'")
         self.split = split
         # arrays need no serialising, and mmengine's collects garbage for a second first
         super().__init__(data_root=data_root, **({"serialize_data": False} | kwargs))
@@ -44,13 +46,13 @@ class HDF5CloudDataset(BaseDataset):
             points, labels = _read(path)
             classes = len(self.metainfo["classes"])
             if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
-                raise ValueError(
+                raise DataError(
                     f"{path}: labels from {labels.min()} to {labels.max()} for {classes} classes. "
                     "Fix: metainfo=dict(classes=...)"
                 )
             for row, (cloud, label) in enumerate(zip(points, labels, strict=True)):
                 if not np.isfinite(cloud).all():
-                    raise ValueError(f"{path}, cloud {row}: a coordinate is not finite. Fix: leave the cloud out")
+                    raise DataError(f"{path}, cloud {row}: a coordinate is not finite. Fix: leave the cloud out")
                 found.append(dict(points=cloud, gt_label=int(label), path=f"{path}[{row}]"))
         return found
 
@@ -62,7 +64,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         with h5py.File(path, "r") as file:
             points, labels = file["data"][()].astype(np.float32), file["label"][()].astype(np.int64).reshape(-1)
     except (OSError, KeyError) as error:
-        raise ValueError(f"{path} has no arrays data and label, or is damaged: {error}. Fix: fetch it again") from error
+        raise DataError(f"{path} has no arrays data and label, or is damaged: {error}. Fix: fetch it again") from error
     if points.ndim != 3 or points.shape[2] != 3 or len(points) != len(labels):
-        raise ValueError(f"{path}: data is {points.shape} and label {labels.shape}. Fix: (B, N, 3) and (B,)")
+        raise DataError(f"{path}: data is {points.shape} and label {labels.shape}. Fix: (B, N, 3) and (B,)")
     return points, labels

@@ -10,6 +10,7 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from mm_meta_transformer.datasets.data_error import DataError
 from mm_meta_transformer.datasets.hyperspectral_scene import (
     SceneError,
     labelled_pixels,
@@ -55,7 +56,7 @@ class HyperspectralDataset(BaseDataset):
     Raises:
         FileNotFoundError: no such file.
         SceneError: the file is no such scene, or has another number of bands or classes.
-        ValueError: an option has no meaning.
+        DataError: an option has no meaning.
     """
 
     def __init__(
@@ -73,15 +74,15 @@ class HyperspectralDataset(BaseDataset):
         **kwargs: Any,
     ) -> None:
         if split not in ("train", "test"):
-            raise ValueError(f"split={split!r} is not known. Fix: 'train' or 'test'")
+            raise DataError(f"split={split!r} is not known. Fix: 'train' or 'test'")
         if split_seed is None and (gt_file is not None or train_per_class is not None or len(keys) != 3):
-            raise ValueError(
+            raise DataError(
                 f"keys={tuple(keys)}, gt_file={gt_file!r} and train_per_class={train_per_class} are those of a scene "
                 "without a fixed split. Fix: split_seed=0 for pixels drawn from that seed, whose results are not "
                 "comparable with the paper's; or the file with the fixed split and its keys, input, TR and TE"
             )
         if split_seed is not None and len(keys) != 2:
-            raise ValueError(
+            raise DataError(
                 f"keys={tuple(keys)} with split_seed={split_seed}. Fix: the names of the picture and of its one label "
                 "map, keys=('indian_pines_corrected', 'indian_pines_gt') for example"
             )

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm_meta_transformer.datasets.data_error import DataError
+
 if TYPE_CHECKING:
     from mm_meta_transformer.datasets.seeded_split import SeededSplit
 
 
-class SceneError(ValueError):
+class SceneError(DataError):
     """A file cannot be used as a hyperspectral scene; the text names the file, the variable and the fix."""
 
 
@@ -146,11 +148,11 @@ def mirrored(picture: np.ndarray, patch_size: int) -> np.ndarray:
     """Return a picture ``(H + p - 1, W + p - 1, bands)`` with mirrored borders, the outermost pixels repeated.
 
     Raises:
-        ValueError: the patch is even, or needs more of a border than the picture is wide.
+        DataError: the patch is even, or needs more of a border than the picture is wide.
     """
     border = patch_size // 2
     if patch_size < 1 or patch_size % 2 == 0 or border > min(picture.shape[:2]):
-        raise ValueError(f"patch_size={patch_size} must be odd, and half of it at most {min(picture.shape[:2])} pixels")
+        raise DataError(f"patch_size={patch_size} must be odd, and half of it at most {min(picture.shape[:2])} pixels")
     return np.pad(picture, ((border, border), (border, border), (0, 0)), mode="symmetric")
 
 
@@ -161,10 +163,10 @@ def band_offsets(near_bands: int, patch_size: int) -> tuple[int, ...]:
     -1, -2, 0, 1, 2.
 
     Raises:
-        ValueError: the number of bands is even.
+        DataError: the number of bands is even.
     """
     if near_bands < 1 or near_bands % 2 == 0:
-        raise ValueError(f"near_bands={near_bands} must be odd")
+        raise DataError(f"near_bands={near_bands} must be odd")
     half = near_bands // 2
     below = range(-half, 0) if patch_size == 1 else range(-1, -half - 1, -1)
     return (*below, *range(half + 1))

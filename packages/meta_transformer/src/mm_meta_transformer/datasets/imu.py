@@ -11,13 +11,15 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from mm_meta_transformer.datasets.data_error import DataError
+from mm_meta_transformer.datasets.text_file import read_text
 from mmrepro.datasets.generated.gait import gait_folder
 
 CHANNELS = ("total_acc_x", "total_acc_y", "total_acc_z", "body_gyro_x", "body_gyro_y", "body_gyro_z")
 """The six axes of accelerometer (g) and gyroscope (radians a second) that a device measures itself."""
 
 
-class InertialFileError(ValueError):
+class InertialFileError(DataError):
     """A file of the data set does not hold what it should; the message names file, line and fix."""
 
 
@@ -40,7 +42,7 @@ class UCIHARDataset(BaseDataset):
         FileNotFoundError: a file is missing; the message says where the set comes from.
         InertialFileError: a file has another number of windows, windows of another length, no numbers, or an unknown
             activity.
-        ValueError: an option has no meaning.
+        DataError: an option has no meaning.
     """
 
     def __init__(
@@ -51,9 +53,9 @@ class UCIHARDataset(BaseDataset):
         **kwargs: Any,
     ) -> None:
         if split not in ("train", "test"):
-            raise ValueError(f"split={split!r} is not known. Fix: 'train' or 'test'")
+            raise DataError(f"split={split!r} is not known. Fix: 'train' or 'test'")
         if isinstance(channels, str) or not channels:
-            raise ValueError(f"channels={channels!r} is no list of names. Fix: {list(CHANNELS)}, or some of them")
+            raise DataError(f"channels={channels!r} is no list of names. Fix: {list(CHANNELS)}, or some of them")
         self.split, self.channels = split, tuple(channels)
         # arrays need no serialising, and mmengine's collects garbage for a second first
         super().__init__(ann_file="", data_root=data_root, **({"serialize_data": False} | kwargs))
@@ -106,7 +108,7 @@ def _text(path: Path) -> list[str]:
             f"{path}: no such file. Fix: data_root must be the unpacked folder 'UCI HAR Dataset' of "
             "https://archive.ics.uci.edu/dataset/240"
         )
-    return path.read_text(encoding="utf-8").splitlines()
+    return read_text(path).splitlines()
 
 
 def _activities(path: Path) -> dict[int, str]:

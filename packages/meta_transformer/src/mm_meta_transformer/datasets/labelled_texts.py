@@ -11,6 +11,8 @@ from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 from sklearn.model_selection import train_test_split
 
+from mm_meta_transformer.datasets.data_error import DataError
+from mm_meta_transformer.datasets.text_file import read_text
 from mm_meta_transformer.datasets.texts import TextDataset, TextError
 
 
@@ -35,7 +37,7 @@ class LabelledTextDataset(TextDataset):
     Raises:
         FileNotFoundError: no such file.
         TextError: a column is missing, a line has too few columns, a label is unknown, or there is no line.
-        ValueError: the part is unknown, or there is not one label for each class.
+        DataError: the part is unknown, or there is not one label for each class.
     """
 
     columns_are_set_by = "texts and label"
@@ -56,10 +58,10 @@ class LabelledTextDataset(TextDataset):
         **kwargs: Any,
     ) -> None:
         if part not in ("train", "test", None) or faults not in ("error", "drop"):
-            raise ValueError(f"part={part!r}, faults={faults!r}. Fix: part 'train', 'test' or None; 'error' or 'drop'")
+            raise DataError(f"part={part!r}, faults={faults!r}. Fix: part 'train', 'test' or None; 'error' or 'drop'")
         self.labels = tuple(map(str, classes if labels is None else labels))
         if len(self.labels) != len(classes) or len(set(self.labels)) < len(self.labels):
-            raise ValueError(f"labels={self.labels} for classes={tuple(classes)}. Fix: one label for each class")
+            raise DataError(f"labels={self.labels} for classes={tuple(classes)}. Fix: one label for each class")
         self.texts, self.label = tuple(texts), label
         self.part, self.test_share, self.seed = part, test_share, seed
         self.learn_from, self.faults = learn_from, faults
@@ -87,7 +89,7 @@ class LabelledTextDataset(TextDataset):
     def _read(self, path: Path) -> list[dict[str, Any]]:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file. Fix: check the path (relative ones start at {Path.cwd()})")
-        header, *lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+        header, *lines = read_text(path).rstrip("\n").split("\n")
         names = [name.strip() for name in header.split("\t")]
         columns = (*self.texts, self.label)
         absent = [name for name in columns if name not in names]

@@ -12,6 +12,8 @@ from mmpretrain.registry import TRANSFORMS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from mm_meta_transformer.datasets.data_error import DataError
+
 
 @TRANSFORMS.register_module()
 class PackMetaInputs(BaseTransform):
@@ -21,11 +23,12 @@ class PackMetaInputs(BaseTransform):
         keys: the sample's key that becomes the tensor ``inputs``, or keys of which it becomes a dict of tensors.
         fields: further keys that go into the data sample as tensors, beside ``gt_label`` (class numbers) and
             ``gt_score`` (one value per class), which always go there: a ``gt_value`` to regress, for example.
-        meta_keys: keys that go into the data sample as they are.
+        meta_keys: keys that go into the data sample as they are, beside ``repairs``, the words of the steps that had to
+            change the sample to read it, which always go there as a tuple if there are any.
         optional: of ``keys``, those that a sample may lack; those of one batch must be alike.
 
     Raises:
-        KeyError: a sample lacks one of ``keys`` or of ``fields``.
+        DataError: a sample lacks one of ``keys`` or of ``fields``.
     """
 
     def __init__(
@@ -44,12 +47,14 @@ class PackMetaInputs(BaseTransform):
         needed = [key for key in (*wanted, *self.fields) if key not in self.optional]
         absent = [key for key in needed if key not in results]
         if absent:
-            raise KeyError(
+            raise DataError(
                 f"the sample has no {', '.join(absent)}; it has {', '.join(results)}. "
                 "Fix: keys or optional or fields of PackMetaInputs, or the step before that should make it"
             )
         tensors = {key: _tensor(results[key]) for key in wanted if key in results}
         sample = DataSample(metainfo={key: results[key] for key in self.meta_keys if key in results})
+        if results.get("repairs"):
+            sample.set_metainfo({"repairs": tuple(results["repairs"])})
         if "gt_label" in results:
             sample.set_gt_label(results["gt_label"])
         if "gt_score" in results:

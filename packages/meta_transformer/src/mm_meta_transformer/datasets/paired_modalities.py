@@ -10,6 +10,8 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from mm_meta_transformer.datasets.data_error import DataError
+
 
 @DATASETS.register_module()
 class PairedModalities:
@@ -26,7 +28,7 @@ class PairedModalities:
         seed: of what is fixed.
 
     Raises:
-        ValueError: there are fewer than two data sets, a share is outside of [0, 1), it is of an unknown modality, or
+        DataError: there are fewer than two data sets, a share is outside of [0, 1), it is of an unknown modality, or
             a label of the first data set does not occur in another.
     """
 
@@ -42,20 +44,20 @@ class PairedModalities:
             for modality, dataset in datasets.items()
         }
         if len(self.datasets) < 2:
-            raise ValueError(f"datasets has {', '.join(self.datasets) or 'none'}: a pair needs two modalities at least")
+            raise DataError(f"datasets has {', '.join(self.datasets) or 'none'}: a pair needs two modalities at least")
         shares = dict(missing) if isinstance(missing, Mapping) else dict.fromkeys(self.datasets, missing)
         if unknown := sorted(shares.keys() - self.datasets.keys()):
-            raise ValueError(f"missing has {', '.join(unknown)}; the modalities are {', '.join(self.datasets)}")
+            raise DataError(f"missing has {', '.join(unknown)}; the modalities are {', '.join(self.datasets)}")
         for modality, share in shares.items():
             if not 0 <= share < 1:
-                raise ValueError(f"missing={share} of {modality} must be at least 0 and below 1")
+                raise DataError(f"missing={share} of {modality} must be at least 0 and below 1")
         self._missing = np.array([shares.get(modality, 0.0) for modality in self.datasets])
         self.fixed, self.seed = fixed, seed
         self._same_label = {modality: _by_label(dataset) for modality, dataset in self.datasets.items()}
         first, *others = self.datasets
         for other in others:
             if lacking := sorted(self._same_label[first].keys() - self._same_label[other].keys()):
-                raise ValueError(f"{other} has no sample of label {lacking[0]}, which {first} has: pairs need both")
+                raise DataError(f"{other} has no sample of label {lacking[0]}, which {first} has: pairs need both")
         self._labels = {at: label for label, places in self._same_label[first].items() for at in places}
 
     @property

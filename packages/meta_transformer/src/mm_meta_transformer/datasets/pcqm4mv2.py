@@ -10,6 +10,7 @@ import pandas as pd
 from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from mm_meta_transformer.datasets.data_error import DataError
 from mmrepro import safe_loading
 
 _PARTS = ("train", "valid", "test-dev", "test-challenge")
@@ -27,14 +28,14 @@ class PCQM4Mv2Dataset(BaseDataset):
 
     Raises:
         FileNotFoundError: one of the two files is missing.
-        ValueError: the part is unknown; the table lacks a column; or a gap is missing.
+        DataError: the part is unknown; the table lacks a column; or a gap is missing.
     """
 
     def __init__(
         self, data_root: str, part: Literal["train", "valid", "test-dev", "test-challenge"] = "train", **kwargs: Any
     ) -> None:
         if part not in _PARTS:
-            raise ValueError(f"part={part!r} is not known. Fix: one of {', '.join(_PARTS)}")
+            raise DataError(f"part={part!r} is not known. Fix: one of {', '.join(_PARTS)}")
         self.part = part
         super().__init__(data_root=data_root, **kwargs)
 
@@ -50,7 +51,7 @@ class PCQM4Mv2Dataset(BaseDataset):
         frame = pd.read_csv(table)
         absent = [name for name in _COLUMNS if name not in frame]
         if absent:
-            raise ValueError(f"{table} has no column {', '.join(absent)}; it has {', '.join(map(str, frame.columns))}")
+            raise DataError(f"{table} has no column {', '.join(absent)}; it has {', '.join(map(str, frame.columns))}")
         rows = np.asarray(safe_loading.load(split)[self.part])
         frame = frame.iloc[rows]
         samples = [
@@ -59,5 +60,5 @@ class PCQM4Mv2Dataset(BaseDataset):
         ]
         if not self.part.startswith("test") and frame.homolumogap.isna().any():
             row = samples[int(frame.homolumogap.isna().to_numpy().argmax())]["path"]
-            raise ValueError(f"{table}: {row} has no gap. Fix: a complete copy of the file")
+            raise DataError(f"{table}: {row} has no gap. Fix: a complete copy of the file")
         return samples

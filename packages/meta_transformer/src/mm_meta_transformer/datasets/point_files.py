@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from mm_meta_transformer.datasets.data_error import DataError
+
 
 class PointFileDataset(BaseDataset):
     """A sample has ``points (N, 3)``, ``colours (N, 3)``, ``gt_points (N,)`` and its file's ``path``.
@@ -16,7 +18,7 @@ class PointFileDataset(BaseDataset):
         kwargs: as of mmengine's ``BaseDataset``.
 
     Raises:
-        ValueError: a file has other columns, a value that is not finite, or a label without a class; it is named.
+        DataError: a file has other columns, a value that is not finite, or a label without a class; it is named.
     """
 
     ignored = -100  # label of points that do not count
@@ -34,16 +36,14 @@ class PointFileDataset(BaseDataset):
         info = super().get_data_info(idx)
         points, colours, labels = self.read(Path(info["path"]))
         if len(points) == 0:
-            raise ValueError(f"{info['path']} has no points. Fix: leave the file out")
+            raise DataError(f"{info['path']} has no points. Fix: leave the file out")
         bad = ~(np.isfinite(points).all(1) & np.isfinite(colours).all(1))
         if bad.any():
-            raise ValueError(
-                f"{info['path']}, row {int(bad.argmax())}: a value is not finite. Fix: leave the point out"
-            )
+            raise DataError(f"{info['path']}, row {int(bad.argmax())}: a value is not finite. Fix: leave the point out")
         known = (labels >= 0) & (labels < len(self.metainfo["classes"])) | (labels == self.ignored)
         if not known.all():
             row = int((~known).argmax())
-            raise ValueError(f"{info['path']}, row {row}: label {labels[row]} has no class. Fix: the row, or classes")
+            raise DataError(f"{info['path']}, row {row}: label {labels[row]} has no class. Fix: the row, or classes")
         return info | dict(
             points=points.astype(np.float32), colours=colours.astype(np.float32), gt_points=labels.astype(np.int64)
         )
@@ -53,8 +53,8 @@ def columns(path: Path, values: np.ndarray, count: int = 7) -> np.ndarray:
     """Return ``values`` if it is a table of ``count`` columns.
 
     Raises:
-        ValueError: it is not.
+        DataError: it is not.
     """
     if values.ndim != 2 or values.shape[1] != count:
-        raise ValueError(f"{path} is {values.shape}. Fix: {count} columns: place, colour or normal, label")
+        raise DataError(f"{path} is {values.shape}. Fix: {count} columns: place, colour or normal, label")
     return values

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from mm_meta_transformer.datasets.class_folders import class_folders, files_by_class
 from mm_meta_transformer.datasets.read_cloud import ENDINGS, read_cloud
 
 
@@ -25,7 +26,7 @@ class PointFolderDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: the folder, or that of a class, is not there.
-        ValueError: there is no file.
+        DataError: there is no file.
         CloudError: see :func:`.read_cloud`.
     """
 
@@ -36,28 +37,10 @@ class PointFolderDataset(BaseDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """Return path and label of each file."""
         root = Path(self.data_root)
-        if not root.is_dir():
-            raise FileNotFoundError(f"{root} is no folder. Fix: data_root, a folder with one folder for each class")
-        folders = sorted(item.name for item in root.iterdir() if item.is_dir() and item.name[0] not in "._")
-        classes = self._metainfo.setdefault("classes", tuple(folders))
-        absent = [name for name in classes if name not in folders]
-        if absent:
-            raise FileNotFoundError(
-                f"{root} has no folder {', '.join(absent)}; it has {', '.join(folders)}. "
-                "Fix: metainfo=dict(classes=...)"
-            )
-        found = [
-            dict(path=str(path), gt_label=label)
-            for label, name in enumerate(classes)
-            for path in sorted((root / name).iterdir())
-            if path.suffix in ENDINGS
-        ]
-        if not found:
-            raise ValueError(
-                f"{root} has no file that ends with {', '.join(ENDINGS)} in {', '.join(classes)}. "
-                "Fix: save the clouds as such files"
-            )
-        return found
+        if "classes" not in self._metainfo:
+            self._metainfo["classes"] = class_folders(root)
+        found = files_by_class(root, self._metainfo["classes"], ENDINGS)
+        return [dict(path=path, gt_label=label) for path, label in found]
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """Return a cloud with its points."""

@@ -15,6 +15,8 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
+from mm_meta_transformer.datasets.data_error import DataError
+from mm_meta_transformer.datasets.read_cloud import CloudError
 from mm_meta_transformer.models.point_ops import farthest_points
 
 _PER_POINT = ("points", "colours", "heights", "gt_points", "point_mask")
@@ -29,8 +31,9 @@ def take(results: dict[str, Any], index: np.ndarray) -> dict[str, Any]:
 class SamplePoints(BaseTransform):
     """Take a fixed number of points.
 
-    A cloud of fewer points is an error, or with ``repeat`` some of its points are taken twice. With ``repeat`` every
-    sample says how many in ``repeated``, and has a ``point_mask``, 0 for those.
+    A cloud of fewer points is an error, or with ``repeat`` some of its points are taken twice: random ones where points
+    are chosen at random, else the same in every run. With ``repeat`` every sample says how many in ``repeated``, has a
+    ``point_mask``, 0 for those, and where there are any a word among its ``repairs``.
 
     Args:
         count: how many.
@@ -42,29 +45,28 @@ class SamplePoints(BaseTransform):
         repeat: what to do with fewer points.
 
     Raises:
-        ValueError: ``how`` is not known, or a cloud has too few points and ``repeat`` is false.
+        DataError: ``how`` is not known.
+        CloudError: a cloud has too few points and ``repeat`` is false.
     """
 
     def __init__(
         self, count: int, how: str = "first", of: int | None = None, shuffle: bool = False, repeat: bool = False
     ) -> None:
         if how not in ("first", "random", "farthest", "with_replacement"):
-            raise ValueError(f"how={how!r} is not known. Fix: 'first', 'random', 'farthest' or 'with_replacement'")
+            raise DataError(f"how={how!r} is not known. Fix: 'first', 'random', 'farthest' or 'with_replacement'")
         self.count, self.how, self.of, self.shuffle, self.repeat = count, how, of, shuffle, repeat
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Return the sample with ``count`` points."""
         size = len(results["points"])
         if size == 0 or (size < self.count and not self.repeat and self.how != "with_replacement"):
-            raise ValueError(
+            raise CloudError(
                 f"{results.get('path', 'the cloud')} has {size} points, SamplePoints takes {self.count}. "
                 "Fix: a smaller count, or repeat=True"
             )
         if self.how != "with_replacement" and size < self.count:
-            more = np.random.choice(size, self.count - size)
-            mask = np.arange(self.count) < size
-            results = take(results, np.concatenate([np.arange(size), more]))
-            results |= dict(point_mask=mask.astype(np.int64), repeated=len(more))
+            index, mask = _filled(np.arange(size), self.count, random=self.how == "random")
+            results = _said(take(results, index) | dict(point_mask=mask), mask)
             index = np.arange(self.count)
         else:
             index = self._index(results["points"])
@@ -87,11 +89,13 @@ class SamplePoints(BaseTransform):
 class SampleVoxels(BaseTransform):
     """Take one random point of each voxel, then of a large scene those around a point; a small one is filled up.
 
+    How many points are taken twice is said in ``repeated``, and among the sample's ``repairs`` where there are any.
+
     Args:
         voxel_size: edge in metres.
         max_points: how many points are taken, around a random one (in tests the middle one of the list); None for all.
         fill: whether a scene of fewer points gets some twice, with ``point_mask`` 0, so that batches can be stacked.
-        test: without randomness: the first point of each voxel, in the given order.
+        test: without randomness: the first point of each voxel, in the given order, and the same fill in every run.
     """
 
     def __init__(
@@ -112,12 +116,11 @@ class SampleVoxels(BaseTransform):
             index = index[np.argsort(distance, kind="stable")[:size]]
         mask = np.ones(len(index), np.int64)
         if size is not None and len(index) < size and self.fill:
-            mask = np.concatenate([mask, np.zeros(size - len(index), np.int64)])
-            index = np.concatenate([index, np.random.choice(index, size - len(index))])
+            index, mask = _filled(index, size, random=not self.test)
         if not self.test:
             mixed = np.random.permutation(len(index))
             index, mask = index[mixed], mask[mixed]
-        results = take(results, index) | dict(repeated=int((mask == 0).sum()))
+        results = _said(take(results, index), mask)
         if self.max_points is not None:
             results["point_mask"] = mask
         results["points"] = results["points"] - results["points"].min(0)
@@ -158,7 +161,7 @@ class CentrePoints(BaseTransform):
         floor: an axis whose lowest point is moved to 0 instead.
 
     Raises:
-        ValueError: all points are one, which has no distance to normalise.
+        CloudError: all points are one, which has no distance to normalise.
     """
 
     def __init__(self, normalise: bool = False, floor: int | None = None) -> None:
@@ -172,7 +175,7 @@ class CentrePoints(BaseTransform):
         if self.normalise:
             largest = np.linalg.norm(points, axis=-1).max(-1)[..., None, None]
             if not np.all(largest > 0):
-                raise ValueError(f"{results.get('path', 'the cloud')}: all points are one. Fix: leave the cloud out")
+                raise CloudError(f"{results.get('path', 'the cloud')}: all points are one. Fix: leave the cloud out")
             points = points / largest
         return results | dict(points=points)
 
@@ -344,6 +347,21 @@ def voxels(points: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray, np.
     order = np.argsort(keys, kind="stable")
     _, start, count = np.unique(keys[order], return_index=True, return_counts=True)
     return order, start, count
+
+
+def _filled(index: np.ndarray, count: int, random: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``count`` points, those of ``index`` first and then some of them again, and 0 for each of the latter."""
+    size = len(index)
+    more = np.random.choice(index, count - size) if random else np.resize(index, count)[size:]
+    return np.concatenate([index, more]), (np.arange(count) < size).astype(np.int64)
+
+
+def _said(results: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
+    """Return a sample that says how many of its points were taken twice."""
+    repeated = int((mask == 0).sum())
+    if repeated:
+        results = results | dict(repairs=[*results.get("repairs", ()), f"{repeated} points taken twice"])
+    return results | dict(repeated=repeated)
 
 
 def _farthest(points: np.ndarray, count: int) -> np.ndarray:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mm_meta_transformer.datasets.data_error import DataError
+
 ENDINGS = (".npy", ".txt", ".xyz", ".csv")
 
 
-class CloudError(ValueError):
+class CloudError(DataError):
     """A file cannot be used as a cloud; the error names the file, the line and the fix."""
 
 
@@ -30,7 +32,7 @@ def read_cloud(path: str | Path, columns: int = 3) -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file. Fix: check the path (relative ones start at {Path.cwd()})")
-    points = _of_array(path, columns) if path.suffix == ".npy" else _of_text(path, columns)
+    points = _of_array(path, columns) if path.suffix.lower() == ".npy" else _of_text(path, columns)
     broken = np.flatnonzero(~np.isfinite(points).all(1))
     if len(broken):
         raise CloudError(f"{path}: point {broken[0]} is {points[broken[0]].tolist()}. Fix: leave it out")

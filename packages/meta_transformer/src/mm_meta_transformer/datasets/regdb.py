@@ -9,6 +9,9 @@ from typing import Any
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from mm_meta_transformer.datasets.data_error import DataError
+from mm_meta_transformer.datasets.text_file import read_text
+
 CAMERAS = ("visible", "thermal")
 
 
@@ -28,14 +31,14 @@ class RegDB(BaseDataset):
 
     Raises:
         FileNotFoundError: a list is not there.
-        ValueError: part or camera is unknown; a line has no label.
+        DataError: part or camera is unknown; a line has no label.
     """
 
     def __init__(
         self, data_root: str, part: str = "train", trial: int = 1, cameras: Sequence[str] = CAMERAS, **kwargs: Any
     ) -> None:
         if part not in ("train", "test") or not set(cameras) <= set(CAMERAS):
-            raise ValueError(f"part={part!r} must be 'train' or 'test', and cameras={tuple(cameras)} of {CAMERAS}")
+            raise DataError(f"part={part!r} must be 'train' or 'test', and cameras={tuple(cameras)} of {CAMERAS}")
         self.part, self.trial, self.cameras = part, trial, tuple(cameras)
         super().__init__(ann_file="", data_root=data_root, **kwargs)
 
@@ -48,11 +51,11 @@ class RegDB(BaseDataset):
                 raise FileNotFoundError(
                     f"{listed} is not there. Fix: data_root, the folder with RegDB's folders idx, Visible and Thermal"
                 )
-            for number, line in enumerate(listed.read_text(encoding="utf-8").splitlines(), 1):
+            for number, line in enumerate(read_text(listed).splitlines(), 1):
                 if not line.strip():
                     continue
                 path, _, label = line.strip().rpartition(" ")
                 if not path or not label.isdigit():
-                    raise ValueError(f"{listed}, line {number}: {line!r} is not '<path> <label>'")
+                    raise DataError(f"{listed}, line {number}: {line!r} is not '<path> <label>'")
                 samples.append({"img_path": str(root / path), "gt_label": int(label), "camera": camera})
         return samples

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from mmpretrain.registry import DATASETS
 
+from mm_meta_transformer.datasets.data_error import DataError
 from mm_meta_transformer.datasets.point_files import PointFileDataset, columns
 
 CLASSES = (
@@ -28,14 +29,14 @@ class S3DISDataset(PointFileDataset):
 
     Raises:
         FileNotFoundError: there is no room of the split.
-        ValueError: the split is unknown; or as :class:`.PointFileDataset`.
+        DataError: the split is unknown; or as :class:`.PointFileDataset`.
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {"classes": CLASSES}
 
     def __init__(self, data_root: str, split: str = "train", test_area: int = 5, **kwargs: Any) -> None:
         if split not in ("train", "test"):
-            raise ValueError(f"split={split!r} is not known. Fix: 'train' or 'test'")
+            raise DataError(f"split={split!r} is not known. Fix: 'train' or 'test'")
         self.split, self.test_area = split, test_area
         super().__init__(data_root=data_root, **kwargs)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from mmpretrain.registry import DATASETS
 
+from mm_meta_transformer.datasets.data_error import DataError
 from mm_meta_transformer.datasets.point_files import PointFileDataset
 from mmrepro.safe_loading import load_from_local
 
@@ -30,7 +31,7 @@ class ScanNetDataset(PointFileDataset):
 
     Raises:
         FileNotFoundError: there is no room of the split.
-        ValueError: a file holds something else; or as :class:`.PointFileDataset`.
+        DataError: a file holds something else; or as :class:`.PointFileDataset`.
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {"classes": CLASSES}
@@ -50,8 +51,8 @@ class ScanNetDataset(PointFileDataset):
         """Return points, colours in [0, 255] and labels of a room."""
         room = load_from_local(str(path))
         if not isinstance(room, (tuple, list)) or len(room) < 3:
-            raise ValueError(f"{path} is no tuple of places, colours and classes. Fix: prepare it as OpenPoints does")
+            raise DataError(f"{path} is no tuple of places, colours and classes. Fix: prepare it as OpenPoints does")
         points, colours, labels = (np.asarray(part) for part in room[:3])
         if points.shape != colours.shape or points.shape[1:] != (3,) or labels.size != len(points):
-            raise ValueError(f"{path}: {points.shape}, {colours.shape}, {labels.shape}. Fix: (N, 3) twice and (N,)")
+            raise DataError(f"{path}: {points.shape}, {colours.shape}, {labels.shape}. Fix: (N, 3) twice and (N,)")
         return points, (colours + 1) * 127.5, labels.reshape(-1).astype(np.int64)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from mmpretrain.registry import DATASETS
 
+from mm_meta_transformer.datasets.data_error import DataError
 from mm_meta_transformer.datasets.point_files import PointFileDataset, columns
 
 # By category, in the order of its number: the labels of its parts.
@@ -44,7 +45,7 @@ class ShapeNetPartDataset(PointFileDataset):
 
     Raises:
         FileNotFoundError: a list of the split is absent.
-        ValueError: the split or a category is unknown; or as :class:`.PointFileDataset`.
+        DataError: the split or a category is unknown; or as :class:`.PointFileDataset`.
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {
@@ -53,7 +54,7 @@ class ShapeNetPartDataset(PointFileDataset):
 
     def __init__(self, data_root: str, split: str = "trainval", **kwargs: Any) -> None:
         if split not in _LISTS:
-            raise ValueError(f"split={split!r} is not known. Fix: one of {', '.join(_LISTS)}")
+            raise DataError(f"split={split!r} is not known. Fix: one of {', '.join(_LISTS)}")
         self.split = split
         super().__init__(data_root=data_root, **kwargs)
 
@@ -69,7 +70,7 @@ class ShapeNetPartDataset(PointFileDataset):
             for entry in json.loads(listed.read_text(encoding="utf-8")):
                 offset, name = entry.split("/")[-2:]
                 if offsets.get(offset) not in PARTS:
-                    raise ValueError(f"{listed}: {entry} is of no known category. Fix: the entry, or {names}")
+                    raise DataError(f"{listed}: {entry} is of no known category. Fix: the entry, or {names}")
                 category = list(PARTS).index(offsets[offset])
                 found.append(dict(path=str(root / offset / f"{name}.txt"), category=category))
         return found

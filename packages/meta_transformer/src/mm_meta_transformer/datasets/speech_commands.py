@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from mmpretrain.registry import DATASETS
 
 from mm_meta_transformer.datasets.audio_files import AudioFilesDataset
+from mm_meta_transformer.datasets.data_error import DataError
 
 WORDS = (
     *("backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward", "four", "go", "happy"),
@@ -30,14 +31,14 @@ class SpeechCommandsDataset(AudioFilesDataset):
 
     Raises:
         FileNotFoundError: a list is missing.
-        ValueError: the split is unknown, or a list names files that are not there.
+        DataError: the split is unknown, or a list names files that are not there.
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {"classes": WORDS}
 
     def __init__(self, data_root: str, split: Literal["train", "val", "test"], **kwargs: Any) -> None:
         if split not in ("train", *LISTS):
-            raise ValueError(f"split={split!r} is not known. Fix: train, {', '.join(LISTS)}")
+            raise DataError(f"split={split!r} is not known. Fix: train, {', '.join(LISTS)}")
         self.split = split
         super().__init__(data_root, **kwargs)
 
@@ -53,7 +54,7 @@ class SpeechCommandsDataset(AudioFilesDataset):
         found = [info for info in found if _name(info) in wanted]
         absent = sorted(wanted - {_name(info) for info in found})
         if absent:
-            raise ValueError(
+            raise DataError(
                 f"{root / LISTS[self.split]} names {absent[0]} and {len(absent) - 1} other files that are missing. "
                 "Fix: unpack the archive again"
             )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from mmpretrain.registry import DATASETS
 
 from mm_meta_transformer.datasets.audio_files import AudioFilesDataset
+from mm_meta_transformer.datasets.data_error import DataError
 
 DIGITS = tuple("0123456789")
 _NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_(?P<take>\d+)\.wav")
@@ -28,7 +29,7 @@ class SpokenDigitsDataset(AudioFilesDataset):
         kwargs: as in :class:`.AudioFilesDataset`.
 
     Raises:
-        ValueError: a file has another name, or none is of these takes and speakers.
+        DataError: a file has another name, or none is of these takes and speakers.
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {"classes": DIGITS}
@@ -60,7 +61,7 @@ class SpokenDigitsDataset(AudioFilesDataset):
     def _wanted(self, path: Path, digit: str) -> bool:
         match = _NAME.fullmatch(path.name)
         if match is None:
-            raise ValueError(f"{path} is not named <digit>_<speaker>_<take>.wav. Fix: take it out of the folder")
+            raise DataError(f"{path} is not named <digit>_<speaker>_<take>.wav. Fix: take it out of the folder")
         return (
             match["digit"] == digit
             and (self.takes is None or int(match["take"]) in self.takes)

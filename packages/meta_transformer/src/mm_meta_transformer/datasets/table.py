@@ -13,11 +13,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from mm_meta_transformer.datasets.data_error import DataError
+
 MISSING = ("?", "")
 Missing = Literal["drop", "unseen", "error"]
 
 
-class TableError(ValueError):
+class TableError(DataError):
     """A file cannot be used as a table; the text names the file, the line or column, and the fix."""
 
 
@@ -25,15 +27,20 @@ class TableWarning(UserWarning):
     """A table can be used, but something in it deserves a look."""
 
 
+def column_name(name: object) -> str:
+    """Return a column's name as :func:`read_table` has it, without blanks around it and in lower case."""
+    return str(name).strip().lower()
+
+
 def read_table(
     path: str | Path, names: Sequence[str] | None = None, separator: str = ",", comment: str | None = None
 ) -> pd.DataFrame:
     """Return a file's rows as stripped text in lower case, as the official scripts read them; ``.gz`` too.
 
-    Blank lines are left out. The index holds the lines' numbers, from 1.
+    Names of columns are in lower case too. Blank lines are left out. The index holds the lines' numbers, from 1.
 
     Args:
-        path: the file.
+        path: the file; where it is not there, the packed one with ``.gz`` behind its name.
         names: of the columns, for a file whose first line does not name them; a first line is left out nevertheless if
             its first cell is not a number while that of the second is one. ``None``: the first line has the names.
         separator: between cells.
@@ -43,7 +50,9 @@ def read_table(
         FileNotFoundError: no such file.
         TableError: it is empty or no text, or a line has another number of cells than there are names.
     """
-    path = Path(path)
+    path, packed = Path(path), Path(f"{path}.gz")
+    if packed.is_file() and not path.is_file():
+        path = packed
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such file. Fix: check the path; mmrepro data list says where sets come from"
@@ -55,7 +64,7 @@ def read_table(
             f"{path} cannot be read as text separated by {separator!r}: {fault}. Fix: save it as UTF-8 text"
         ) from fault
     header = names is None or (len(lines) > 1 and not _is_number(lines[0][1][0]) and _is_number(lines[1][1][0]))
-    columns = list(names) if names is not None else [cell for _, cells in lines[:1] for cell in cells]
+    columns = list(map(column_name, names)) if names is not None else [cell for _, cells in lines[:1] for cell in cells]
     rows = lines[1:] if header else lines
     if not rows:
         raise TableError(f"{path} has no rows. Fix: a complete copy of the file")
@@ -86,10 +95,10 @@ def without_missing(
 
     Raises:
         TableError: a cell is missing and may not be, or no row is left.
-        ValueError: ``missing`` is unknown.
+        DataError: ``missing`` is unknown.
     """
     if missing not in ("drop", "unseen", "error"):
-        raise ValueError(f"missing={missing!r} is not known. Fix: 'drop', 'unseen' or 'error'")
+        raise DataError(f"missing={missing!r} is not known. Fix: 'drop', 'unseen' or 'error'")
     absent = frame.isin(list(marks))
     rows = absent.any(axis=1)
     if not rows.any():

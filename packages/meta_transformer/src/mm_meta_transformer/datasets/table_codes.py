@@ -64,7 +64,8 @@ class TableCodes:
             if len(values) > kept[name]:
                 raise TableError(
                     f"{path}: column {name!r} has {len(values)} different values, {kept[name]} are foreseen. Fix: "
-                    f"sizes={{{name!r}: {len(values)}}} and num_codes of the tokenizer, or make the column continuous"
+                    f"{name}={len(values)} in sizes (categories of the template), num_codes of the tokenizer as well, "
+                    "or make the column continuous"
                 )
         scales = {name: _scale(numbers(frame, name, path), name, path) for name in continuous}
         return cls(found, kept, scales, shared)

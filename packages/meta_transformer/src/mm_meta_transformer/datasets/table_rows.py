@@ -11,7 +11,8 @@ import pandas as pd
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
-from mm_meta_transformer.datasets.table import MISSING, Missing, TableError, read_table, without_missing
+from mm_meta_transformer.datasets.data_error import DataError
+from mm_meta_transformer.datasets.table import MISSING, Missing, TableError, column_name, read_table, without_missing
 from mm_meta_transformer.datasets.table_codes import TableCodes
 from mmrepro import safe_loading
 
@@ -34,12 +35,14 @@ class TableDataset(BaseDataset):
         files: the files, below ``data_root`` if that is given; ``.gz`` as well.
         split: ``"train"``, ``"val"``, ``"test"``, or ``"all"`` for all rows, numbered as the training rows are.
         target: the column to tell.
-        classes: its values, the first is class 0; as they are, whatever upper and lower case.
+        classes: its values, the first is class 0. Upper and lower case are the same, also in names of columns.
         continuous: columns of numbers; all other ones are categorical.
         drop: columns to leave out.
         names, separator, comment: see :func:`.read_table`.
         missing, marks: see :func:`.without_missing`.
-        sizes, shared_codes: see :meth:`.TableCodes.learn`.
+        sizes: by categorical column how many codes to keep: all of them are named, or none. ``None`` keeps as many as
+            the training rows have values.
+        shared_codes: see :class:`.TableCodes`.
         codes: what :meth:`.TableCodes.plain` returned, or a checkpoint of ours that holds it: nothing is learnt then.
         shuffle_seed: of the order of rows; the official scripts shuffle Adult without one.
         split_seed: ``random_state`` of scikit-learn's ``train_test_split``.
@@ -47,9 +50,9 @@ class TableDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: a file is missing.
-        TableError: a file is no such table, the target has a value that is none of the classes, or the checkpoint holds
-            no codes.
-        ValueError: an option has no meaning.
+        TableError: a file is no such table, the target has a value that is none of the classes, a categorical column
+            has no size though others have one, a size is that of no column, or the checkpoint holds no codes.
+        DataError: an option has no meaning.
     """
 
     READING: ClassVar[dict[str, Any]] = {}
@@ -78,12 +81,14 @@ class TableDataset(BaseDataset):
         **kwargs: Any,
     ) -> None:
         if split not in (*SPLITS, "all"):
-            raise ValueError(f"split={split!r} is not known. Fix: one of {', '.join(SPLITS)}, all")
+            raise DataError(f"split={split!r} is not known. Fix: one of {', '.join(SPLITS)}, all")
         self.files = [Path(data_root, file) for file in ([files] if isinstance(files, str) else files)]
-        self.split, self.target, self.continuous, self.drop = split, target, tuple(continuous), tuple(drop)
+        self.split, self.target = split, column_name(target)
+        self.continuous, self.drop = tuple(map(column_name, continuous)), tuple(map(column_name, drop))
         self.names, self.separator, self.comment = names, separator, comment
         self.missing, self.marks = missing, tuple(marks)
-        self.sizes, self.shared_codes, self.codes = sizes, shared_codes, codes
+        self.sizes = None if sizes is None else {column_name(name): size for name, size in sizes.items()}
+        self.shared_codes, self.codes = shared_codes, codes
         self.shuffle_seed, self.split_seed = shuffle_seed, split_seed
         super().__init__(ann_file="", data_root=data_root, classes=list(classes), **kwargs)
 
@@ -91,12 +96,7 @@ class TableDataset(BaseDataset):
         """Return codes, values and label of each row of the split."""
         path = ", ".join(map(str, self.files))
         frame = pd.concat([read_table(file, self.names, self.separator, self.comment) for file in self.files])
-        absent = [name for name in (self.target, *self.drop, *self.continuous) if name not in frame]
-        if absent:
-            raise TableError(
-                f"{path} has no column {', '.join(absent)}; it has {', '.join(frame)}. "
-                "Fix: target, drop and continuous name columns"
-            )
+        self._check_columns(list(frame), path)
         frame = without_missing(frame.drop(columns=list(self.drop)), path, self.missing, self.marks)
         labels = self._labels(frame, path)
         order = np.random.default_rng(self.shuffle_seed).permutation(len(frame))
@@ -116,6 +116,22 @@ class TableDataset(BaseDataset):
             dict(codes=numbered[place], values=values[place], gt_label=int(labels[row]), row=int(row))
             for place, row in enumerate(rows)
         ]
+
+    def _check_columns(self, columns: list[str], path: str) -> None:
+        """Look whether the options name columns, and where they list them, all of them."""
+        named = (self.target, *self.drop, *self.continuous)
+        absent = [name for name in (*named, *(self.sizes or ())) if name not in columns]
+        if absent:
+            raise TableError(
+                f"{path} has no column {', '.join(absent)}; it has {', '.join(columns)}. "
+                "Fix: target, drop, continuous and sizes (categories of the template) name columns"
+            )
+        unlisted = [name for name in columns if name not in (*named, *(columns if self.sizes is None else self.sizes))]
+        if unlisted:
+            raise TableError(
+                f"{path}: nothing says what the columns {', '.join(unlisted)} are. Fix: name each in sizes (categories "
+                "of the template), in continuous or in drop"
+            )
 
     def _labels(self, frame: pd.DataFrame, path: str) -> np.ndarray:
         known = {str(name).lower(): number for number, name in enumerate(self.metainfo["classes"])}

@@ -10,6 +10,8 @@ from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS
 from mmpretrain.structures import DataSample
 
+from mm_meta_transformer.datasets.data_error import DataError
+
 
 @DATASETS.register_module()
 class TaskMixture:
@@ -23,7 +25,7 @@ class TaskMixture:
         datasets: by task, a data set or its config. A task of one modality has that modality's name.
 
     Raises:
-        ValueError: there is no data set, or one is empty.
+        DataError: there is no data set, or one is empty.
     """
 
     def __init__(self, datasets: Mapping[str, Any]) -> None:
@@ -32,7 +34,7 @@ class TaskMixture:
             for task, dataset in datasets.items()
         }
         if not self.datasets:
-            raise ValueError("datasets={} has no task. Fix: one data set at least")
+            raise DataError("datasets={} has no task. Fix: one data set at least")
         self.full_init()
 
     def full_init(self) -> None:
@@ -41,7 +43,7 @@ class TaskMixture:
             if isinstance(dataset, BaseDataset):
                 dataset.full_init()
             if not len(dataset):
-                raise ValueError(f"the data set of task {task!r} is empty")
+                raise DataError(f"the data set of task {task!r} is empty")
         turns = zip_longest(*([(task, at) for at in range(len(one))] for task, one in self.datasets.items()))
         self._places = [place for turn in turns for place in turn if place is not None]
 

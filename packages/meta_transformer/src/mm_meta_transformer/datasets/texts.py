@@ -10,10 +10,11 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from mm_meta_transformer.datasets.data_error import DataError
 from mm_meta_transformer.datasets.vocabulary import Vocabulary, build_vocabulary
 
 
-class TextError(ValueError):
+class TextError(DataError):
     """A text cannot be used; the error names the file, the line and the fix."""
 
 
@@ -32,7 +33,7 @@ class TextDataset(BaseDataset):
 
     Raises:
         TextError: a text is empty, or too long where that is an error.
-        ValueError: ``too_long`` is unknown; or see :func:`.build_vocabulary`.
+        DataError: ``too_long`` is unknown; or see :func:`.build_vocabulary`.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class TextDataset(BaseDataset):
         **kwargs: Any,
     ) -> None:
         if too_long not in ("cut", "error"):
-            raise ValueError(f"too_long={too_long!r} is not known. Fix: 'cut' or 'error'")
+            raise DataError(f"too_long={too_long!r} is not known. Fix: 'cut' or 'error'")
         self.vocabulary_config, self.max_length, self.too_long = dict(vocabulary), max_length, too_long
         super().__init__(*args, **kwargs)
 

@@ -9,6 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from mm_meta_transformer.datasets.data_error import DataError
+from mm_meta_transformer.datasets.text_file import read_text
+
 PAD, UNKNOWN, SEPARATOR = "[PAD]", "[UNK]", "[SEP]"
 _WORD_LENGTH = 100  # characters; a longer word is unknown as a whole, as with BERT
 _PIECE_LENGTH = 6  # characters, of pieces that are learned beside whole words
@@ -36,7 +39,7 @@ class WordPieceVocabulary:
         source: what an error calls it.
 
     Raises:
-        ValueError: one of the three is missing, or a piece stands twice.
+        DataError: one of the three is missing, or a piece stands twice.
     """
 
     def __init__(self, pieces: Sequence[str], source: str = "the vocabulary") -> None:
@@ -44,12 +47,10 @@ class WordPieceVocabulary:
         self.numbers = {piece: number for number, piece in enumerate(self.pieces)}
         absent = [piece for piece in (PAD, UNKNOWN, SEPARATOR) if piece not in self.numbers]
         if absent:
-            raise ValueError(
-                f"{source} has no {', '.join(absent)}. Fix: a vocab.txt of BERT's kind, one piece per line"
-            )
+            raise DataError(f"{source} has no {', '.join(absent)}. Fix: a vocab.txt of BERT's kind, one piece per line")
         if len(self.numbers) < len(self.pieces):
             twice = next(piece for piece, count in Counter(self.pieces).items() if count > 1)
-            raise ValueError(f"{source} has {twice!r} twice. Fix: leave one out")
+            raise DataError(f"{source} has {twice!r} twice. Fix: leave one out")
         self.unknown, self.separator = self.numbers[UNKNOWN], self.numbers[SEPARATOR]
 
     @classmethod
@@ -58,7 +59,7 @@ class WordPieceVocabulary:
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: see the class.
+            DataError: see the class.
         """
         path = Path(path)
         if not path.is_file():
@@ -67,7 +68,7 @@ class WordPieceVocabulary:
                 "(https://huggingface.co/google-bert/bert-base-uncased), or a vocabulary of type 'learned'"
             )
         # a piece may be a character at which splitlines would break the line, and shift the numbers of all after it
-        return cls(path.read_text(encoding="utf-8").rstrip("\n").split("\n"), str(path))
+        return cls(read_text(path).rstrip("\n").split("\n"), str(path))
 
     @classmethod
     def learned(cls, texts: Iterable[str], size: int) -> WordPieceVocabulary:
@@ -82,13 +83,13 @@ class WordPieceVocabulary:
             size: the most pieces; it has fewer where the texts have no more.
 
         Raises:
-            ValueError: the size does not even hold the characters.
+            DataError: the size does not even hold the characters.
         """
         words = Counter(word for text in texts for word in words_of(text))
         letters = {letter for word in words for letter in word}
         basis = [PAD, UNKNOWN, SEPARATOR, *sorted(letters), *(f"##{letter}" for letter in sorted(letters))]
         if size < len(basis):
-            raise ValueError(
+            raise DataError(
                 f"a vocabulary of {size} pieces: the texts have {len(letters)} characters alone. "
                 f"Fix: at least {len(basis)}"
             )
@@ -157,7 +158,7 @@ def build_vocabulary(config: dict[str, Any], texts: Iterable[str]) -> Vocabulary
         texts: the training texts, read only where they are needed.
 
     Raises:
-        ValueError: the type is unknown; or see :class:`WordPieceVocabulary`.
+        DataError: the type is unknown; or see :class:`WordPieceVocabulary`.
     """
     kinds = {
         "file": WordPieceVocabulary.of_file,
@@ -167,7 +168,7 @@ def build_vocabulary(config: dict[str, Any], texts: Iterable[str]) -> Vocabulary
     }
     kind = config.get("type")
     if kind not in kinds:
-        raise ValueError(f"a vocabulary of type {kind!r} is not known. Fix: one of {', '.join(kinds)}")
+        raise DataError(f"a vocabulary of type {kind!r} is not known. Fix: one of {', '.join(kinds)}")
     return kinds[kind](**{key: value for key, value in config.items() if key != "type"})
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from scipy.io import wavfile
 
+from mm_meta_transformer.datasets.data_error import DataError
+
 
 def read_wav(path: str | Path) -> tuple[np.ndarray, int]:
     """Return the waveform ``(channels, samples)`` float32 of a file and its sampling rate in Hz.
@@ -20,7 +22,7 @@ def read_wav(path: str | Path) -> tuple[np.ndarray, int]:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is no WAV file, is cut off, or holds samples that are not finite; the file is named.
+        DataError: it is no WAV file, is cut off, or holds samples that are not finite; the file is named.
     """
     try:
         with warnings.catch_warnings():
@@ -30,7 +32,7 @@ def read_wav(path: str | Path) -> tuple[np.ndarray, int]:
     except FileNotFoundError:
         raise
     except (ValueError, EOFError, OSError, wavfile.WavFileWarning) as error:
-        raise ValueError(f"{path} cannot be read as a WAV file: {error}. Fix: convert or replace the file") from error
+        raise DataError(f"{path} cannot be read as a WAV file: {error}. Fix: convert or replace the file") from error
     if samples.dtype.kind == "f":
         waveform = samples.astype(np.float32)
     elif samples.dtype == np.uint8:  # the only unsigned width
@@ -38,5 +40,5 @@ def read_wav(path: str | Path) -> tuple[np.ndarray, int]:
     else:
         waveform = (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
     if not np.isfinite(waveform).all():
-        raise ValueError(f"{path} holds samples that are not finite. Fix: record or convert the file again")
+        raise DataError(f"{path} holds samples that are not finite. Fix: record or convert the file again")
     return np.atleast_2d(waveform.T), rate

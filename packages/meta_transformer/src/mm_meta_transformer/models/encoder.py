@@ -18,7 +18,7 @@ ARCHS = {
     "base": dict(embed_dims=768, depth=12, num_heads=12),
     "large": dict(embed_dims=1024, depth=24, num_heads=16),
 }
-_MLP_RATIO = 4
+_QKV = ("joint", "video", "none")
 
 
 @MODELS.register_module()
@@ -29,13 +29,14 @@ class MetaTransformerEncoder(BaseModule):
 
     Args:
         arch: ``"base"`` (768 channels, 12 blocks, 12 heads), ``"large"`` (1024, 24, 16), or a dict of
-            ``embed_dims``, ``depth`` and ``num_heads``.
+            ``embed_dims``, ``depth`` and ``num_heads``, and optionally ``mlp_ratio``, the width inside the MLPs divided
+            by the channels, 4 by default.
         frozen: no parameter of the encoder is trained, and it stays in evaluation mode. Gradients still pass through it
             to the tokenizer.
         norm_eps: epsilon of the norms; the released encoder's is 1e-5.
         num_heads: another number of heads than the arch's (the official graph model has 32).
         qkv: ``"joint"``, one bias for queries, keys and values; ``"video"``, biases for queries and values alone, as
-            in the official video model.
+            in the official video model; ``"none"``, no bias.
         attn_drop: share of the attention weights that are dropped in training.
         drop_path: rate at which the last block's branches are skipped in training; it grows linearly from 0.
         with_cp: compute blocks again in the backward pass, which saves memory.
@@ -48,11 +49,11 @@ class MetaTransformerEncoder(BaseModule):
 
     def __init__(
         self,
-        arch: str | dict[str, int] = "base",
+        arch: str | dict[str, int | float] = "base",
         frozen: bool = True,
         norm_eps: float = 1e-5,
         num_heads: int | None = None,
-        qkv: Literal["joint", "video"] = "joint",
+        qkv: Literal["joint", "video", "none"] = "joint",
         attn_drop: float = 0.0,
         drop_path: float = 0.0,
         with_cp: bool = False,
@@ -64,11 +65,12 @@ class MetaTransformerEncoder(BaseModule):
         self.num_heads = num_heads or sizes["num_heads"]
         if self.embed_dims % self.num_heads:
             raise ValueError(f"arch={arch!r}: {self.embed_dims} channels cannot be cut into {self.num_heads} heads")
-        if qkv not in ("joint", "video"):
-            raise ValueError(f"qkv={qkv!r} is not known. Fix: 'joint' or 'video'")
+        if qkv not in _QKV:
+            raise ValueError(f"qkv={qkv!r} is not known. Fix: one of {', '.join(_QKV)}")
         rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
+        hidden = round(self.embed_dims * sizes.get("mlp_ratio", 4))
         self.blocks = nn.ModuleList(
-            _Block(self.embed_dims, self.num_heads, norm_eps, qkv == "joint", attn_drop, rate) for rate in rates
+            _Block(self.embed_dims, self.num_heads, hidden, norm_eps, qkv, attn_drop, rate) for rate in rates
         )
         self.frozen, self.with_cp = frozen, with_cp
         if frozen:
@@ -116,13 +118,13 @@ class MetaTransformerEncoder(BaseModule):
 
 class _Block(nn.Module):
     def __init__(
-        self, dims: int, num_heads: int, norm_eps: float, joint_bias: bool, attn_drop: float, drop_path: float
+        self, dims: int, num_heads: int, hidden: int, norm_eps: float, qkv: str, attn_drop: float, drop_path: float
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dims, eps=norm_eps)
-        self.attn = _Attention(dims, num_heads, joint_bias, attn_drop)
+        self.attn = _Attention(dims, num_heads, qkv, attn_drop)
         self.norm2 = nn.LayerNorm(dims, eps=norm_eps)
-        self.mlp = _MLP(dims)
+        self.mlp = _MLP(dims, hidden)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, tokens: Tensor, attended: Tensor | None, wanted: slice | None) -> Tensor:
@@ -133,13 +135,13 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    def __init__(self, dims: int, num_heads: int, joint_bias: bool, attn_drop: float) -> None:
+    def __init__(self, dims: int, num_heads: int, qkv: str, attn_drop: float) -> None:
         super().__init__()
         self.num_heads, self.attn_drop = num_heads, attn_drop
-        if not joint_bias:
+        if qkv == "video":
             self.q_bias = nn.Parameter(torch.zeros(dims))
             self.v_bias = nn.Parameter(torch.zeros(dims))
-        self.qkv = Linear(dims, 3 * dims, bias=joint_bias)
+        self.qkv = Linear(dims, 3 * dims, bias=qkv == "joint")
         self.proj = Linear(dims, dims)
 
     def forward(self, tokens: Tensor, attended: Tensor | None, wanted: slice | None) -> Tensor:
@@ -156,33 +158,36 @@ class _Attention(nn.Module):
 
     def project(self, tokens: Tensor, channels: slice) -> Tensor:
         """Return some of the channels of queries, keys and values, which stand one after the other."""
-        return affine(tokens, self.qkv.weight[channels], self._bias()[channels])
+        bias = self._bias()
+        return affine(tokens, self.qkv.weight[channels], None if bias is None else bias[channels])
 
-    def _bias(self) -> Tensor:
+    def _bias(self) -> Tensor | None:
         """Return the bias of queries, keys and values; a bias of the keys would change no attention weight."""
-        if self.qkv.bias is not None:
+        if not hasattr(self, "q_bias"):
             return self.qkv.bias
         return torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
 
 
 class _MLP(nn.Module):
-    def __init__(self, dims: int) -> None:
+    def __init__(self, dims: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = Linear(dims, _MLP_RATIO * dims)
-        self.fc2 = Linear(_MLP_RATIO * dims, dims)
+        self.fc1 = Linear(dims, hidden)
+        self.fc2 = Linear(hidden, dims)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(tokens)))
 
 
-def _sizes_of(arch: str | dict[str, int]) -> dict[str, int]:
+def _sizes_of(arch: str | dict[str, int | float]) -> dict[str, int | float]:
     if isinstance(arch, str):
         if arch not in ARCHS:
             raise ValueError(f"arch={arch!r} is not known. Fix: one of {', '.join(ARCHS)}, or a dict of its sizes")
         return ARCHS[arch]
     needed = ARCHS["base"].keys()
-    if arch.keys() != needed:
-        raise ValueError(f"arch has {', '.join(sorted(arch))}. Fix: give it {', '.join(needed)}, and no more")
+    if arch.keys() - {"mlp_ratio"} != needed:
+        raise ValueError(
+            f"arch has {', '.join(sorted(arch))}. Fix: give it {', '.join(needed)}, optionally mlp_ratio, and no more"
+        )
     return arch
 
 

@@ -28,6 +28,8 @@ class MetaTransformerForecaster(TemporalForecaster):
         pred_len: number of steps to forecast.
         label_len: number of the window's last steps that begin the decoder's input.
         enc_in: number of variates that are read.
+        dec_in: number of variates that the decoder reads; None for ``enc_in``. In training and prediction it reads the
+            window's, so another number is for :meth:`decode` alone, as in the official code.
         encoder: config of a :class:`.MetaTransformerEncoder`, or one that several models share.
         c_out: number of variates that come out; None for ``enc_in``.
         n_heads: number of heads of the decoder.
@@ -57,6 +59,7 @@ class MetaTransformerForecaster(TemporalForecaster):
         *,
         enc_in: int,
         encoder: dict[str, Any] | nn.Module,
+        dec_in: int | None = None,
         c_out: int | None = None,
         n_heads: int = 8,
         d_layers: int = 1,
@@ -92,7 +95,7 @@ class MetaTransformerForecaster(TemporalForecaster):
             raise ValueError(f"n_heads={n_heads} do not divide the encoder's {dims} channels. Fix: set another n_heads")
         time = {"n_marks": n_marks, "embed": embed, "freq": freq}
         self.tokenizer = SeriesTokenizer(enc_in, dims, seq_len, dropout, **time)
-        self.decoder_tokenizer = SeriesTokenizer(enc_in, dims, label_len + pred_len, dropout, **time)
+        self.decoder_tokenizer = SeriesTokenizer(dec_in or enc_in, dims, label_len + pred_len, dropout, **time)
         self.decoder = TemporalDecoder(dims, d_ff, n_heads, d_layers, dropout, activation, with_cp=with_cp)
         self.head = nn.Linear(dims, c_out)
 

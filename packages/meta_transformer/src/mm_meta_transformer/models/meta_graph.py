@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from mm_meta_transformer.models.encoder import MetaTransformerEncoder
 from mm_meta_transformer.tokenizers.tokens import Tokens
 
+_ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu}
+
 
 @MODELS.register_module()
 class MetaTransformerGraphRegressor(BaseModel):
-    """Tokens of a graph, normed, through the shared encoder; a head on the graph token gives one value.
+    """Tokens of a graph, normed, through the shared encoder; a head on the graph token gives one value, or several.
 
     The official code hands tokens as ``(T, B, C)`` to blocks that want the batch first, so attention mixes the same
     token of all graphs of a batch, and never two tokens of one graph. Since the graph token is the same in all graphs,
@@ -27,17 +29,26 @@ class MetaTransformerGraphRegressor(BaseModel):
     Args:
         tokenizer: config of a :class:`.GraphTokenizer`; its ``embed_dims`` are the encoder's unless it says otherwise.
         encoder: config of a :class:`.MetaTransformerEncoder`, or one that several models share.
+        num_outputs: ``K``, values of a graph. They have one bias for all of them, as officially.
+        activation: of the head, ``gelu`` or ``relu``.
+        embed_norm: norm the tokens before the encoder.
         frozen_tokenizer: the tokenizer and its norm keep their random weights, as officially; else they are trained.
         official_compat: attention over the graphs of a batch, without a padding mask; and the encoder's weights are
             drawn again after they were loaded.
         data_preprocessor: config of what collates a batch; by default graphs are padded with zeros.
         init_cfg: as in mmengine.
+
+    Raises:
+        ValueError: the activation is unknown.
     """
 
     def __init__(
         self,
         tokenizer: dict[str, Any],
         encoder: dict[str, Any] | nn.Module,
+        num_outputs: int = 1,
+        activation: Literal["gelu", "relu"] = "gelu",
+        embed_norm: bool = True,
         frozen_tokenizer: bool = False,
         official_compat: bool = False,
         data_preprocessor: dict[str, Any] | nn.Module | None = None,
@@ -48,13 +59,18 @@ class MetaTransformerGraphRegressor(BaseModel):
         if isinstance(preprocessor, dict):
             preprocessor = MODELS.build(preprocessor)
         super().__init__(preprocessor, init_cfg)
+        if activation not in _ACTIVATIONS:
+            raise ValueError(f"activation={activation!r} is not known. Fix: one of {', '.join(_ACTIVATIONS)}")
+        self.activation = activation
         self.encoder = encoder if isinstance(encoder, nn.Module) else MODELS.build(encoder)
         dims = self.encoder.embed_dims
         self.tokenizer = MODELS.build({"embed_dims": dims} | dict(tokenizer))
-        self.embed_norm = nn.LayerNorm(dims)
+        self.embed_norm = nn.LayerNorm(dims) if embed_norm else nn.Identity()
         self.transform = nn.Linear(dims, dims)
         self.norm = nn.LayerNorm(dims)
-        self.output = nn.Linear(dims, 1)
+        self.output = nn.Linear(dims, num_outputs)
+        if num_outputs > 1:
+            self.output.bias = nn.Parameter(torch.zeros(1))
         self.frozen_tokenizer, self.official_compat = frozen_tokenizer, official_compat
         if frozen_tokenizer:
             for part in (self.tokenizer, self.embed_norm):
@@ -62,8 +78,8 @@ class MetaTransformerGraphRegressor(BaseModel):
 
     @property
     def invisible_settings(self) -> dict[str, Any]:
-        """What no weight shows: over what attention runs."""
-        return {"official_compat": self.official_compat}
+        """What no weight shows: over what attention runs, and the head's activation."""
+        return {"official_compat": self.official_compat, "activation": self.activation}
 
     def init_weights(self) -> None:
         """Initialise; with ``official_compat`` the encoder's weights are then drawn again."""
@@ -77,22 +93,25 @@ class MetaTransformerGraphRegressor(BaseModel):
         data_samples: list[DataSample] | None = None,
         mode: Literal["tensor", "loss", "predict"] = "tensor",
     ) -> Tensor | dict[str, Tensor] | list[DataSample]:
-        """Return values ``(B, 1)``, the mean absolute error, or samples with ``pred_value`` ``()``.
+        """Return values ``(B, K)``, the mean absolute error, or samples with ``pred_value``.
+
+        It is ``()`` for one value and ``(K,)`` for several.
 
         Args:
             inputs: see :meth:`.GraphTokenizer.forward`.
-            data_samples: with ``gt_value`` for losses.
+            data_samples: with ``gt_value``, of ``pred_value``'s shape, for losses.
             mode: which of the three.
 
         Raises:
-            ValueError: the mode is unknown, or there is nothing to compute a loss with.
+            ValueError: the mode is unknown, or there is nothing to compute a loss with, or another number of values.
         """
         values = self.head(self.extract_feat(inputs))
         if mode == "tensor":
             return values
+        values = values.squeeze(1)  # (B, 1) -> (B,)
         if mode == "predict":
             samples = data_samples or [DataSample() for _ in values]
-            for sample, value in zip(samples, values[:, 0], strict=True):
+            for sample, value in zip(samples, values, strict=True):
                 sample.set_field(value, "pred_value")
             return samples
         if mode != "loss":
@@ -102,7 +121,12 @@ class MetaTransformerGraphRegressor(BaseModel):
                 "mode='loss' needs data_samples with gt_value. Fix: fields=('gt_value',) of PackMetaInputs"
             )
         wanted = torch.stack([sample.gt_value for sample in data_samples]).to(values)
-        return {"loss": F.l1_loss(values[:, 0], wanted)}
+        if wanted.shape != values.shape:  # l1_loss would only warn, and broadcast
+            raise ValueError(
+                f"gt_value has shape {tuple(wanted.shape[1:])}, the model's values {tuple(values.shape[1:])}. "
+                "Fix: num_outputs of the model, as many as the data set's values of a graph; () is one value"
+            )
+        return {"loss": F.l1_loss(values, wanted)}
 
     def extract_tokens(self, inputs: dict[str, Tensor]) -> Tokens:
         """Return what the shared encoder reads: normed tokens."""
@@ -117,8 +141,8 @@ class MetaTransformerGraphRegressor(BaseModel):
         return self.encoder(tokens.tokens, tokens.padding, last_only=1)[:, 0]
 
     def head(self, features: Tensor) -> Tensor:
-        """Return values ``(B, 1)`` of features ``(B, C)``."""
-        return self.output(self.norm(F.gelu(self.transform(features))))
+        """Return values ``(B, K)`` of features ``(B, C)``."""
+        return self.output(self.norm(_ACTIVATIONS[self.activation](self.transform(features))))
 
 
 def draw_encoder_again(encoder: MetaTransformerEncoder) -> None:

@@ -156,7 +156,7 @@ class MetaTransformerPointSeg(BaseModel):
 
         A cloud that is too dense comes as P parts (:class:`.VoxelParts`): ``points (B, P, M, 3)``, ``features`` alike
         and ``index (B, P, M)``, the points of the whole cloud that they are. Parts are predicted one by one, and a
-        point's logits averaged.
+        point's logits averaged. Its ``category`` is that of every part.
         """
         if inputs["points"].dim() == 4:
             clouds = ({key: value[at] for key, value in inputs.items()} for at in range(len(inputs["points"])))
@@ -193,9 +193,10 @@ class MetaTransformerPointSeg(BaseModel):
     def _by_parts(self, cloud: Mapping[str, Tensor]) -> Tensor:
         """Return mean logits ``(K, N)`` of a cloud of parts."""
         index = cloud["index"]
+        kind = {"category": cloud["category"].reshape(1)} if "category" in cloud else {}
         total, count = None, torch.zeros(int(index.max()) + 1, device=index.device)
         for points, features, rows in zip(cloud["points"], cloud["features"], index, strict=True):
-            logits = self({"points": points[None], "features": features[None]})[0]
+            logits = self({"points": points[None], "features": features[None], **kind})[0]
             if total is None:
                 # logits of an autocast are too short for a sum of many
                 total = logits.new_zeros(len(logits), len(count), dtype=torch.float32)

@@ -17,14 +17,15 @@ from mm_meta_transformer.models.point_layers import global_features, point_layer
 
 @MODELS.register_module()
 class PointClsHead(MetaLinearHead):
-    """Hidden layers with batch norm, ReLU and dropout, then the classes.
+    """Hidden layers with a norm, ReLU and dropout, then the classes.
 
     Args:
         num_classes: logits per cloud.
         in_channels: channels of a cloud's feature.
         hidden: channels of the hidden layers.
         loss: as of :class:`.MetaLinearHead`.
-        dropout: after each hidden layer.
+        dropout: after each hidden layer; with 0 there is no such layer, which the numbers in the weights' names show.
+        norm: ``"bn"``, ``"ln"`` or None, of the hidden layers.
         init_cfg: as in mmengine.
     """
 
@@ -35,10 +36,11 @@ class PointClsHead(MetaLinearHead):
         hidden: Sequence[int] = (256, 256),
         loss: dict[str, Any] | None = None,
         dropout: float = 0.5,
+        norm: str | None = "bn",
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(num_classes, in_channels, loss, init_cfg=init_cfg)
-        self.fc = _layers(in_channels, hidden, num_classes, "bn", dropout, dims=0)
+        self.fc = _layers(in_channels, hidden, num_classes, norm, dropout, dims=0)
 
 
 @MODELS.register_module()
@@ -49,8 +51,8 @@ class PointSegHead(BaseModule):
         num_classes: logits per point.
         in_channels: channels of a point's feature.
         hidden: channels of the hidden layers; None for one as wide as its input.
-        norm: ``"bn"`` or ``"ln"``, of the hidden layers.
-        dropout: after each hidden layer.
+        norm: ``"bn"``, ``"ln"`` or None, of the hidden layers.
+        dropout: as of :class:`PointClsHead`.
         append: of ``"max"`` and ``"avg"``: summaries of the cloud that are appended to every point first.
         loss: called with the logits ``(B, K, N)``, the labels ``(B, N)`` and, where the samples have a ``point_mask``,
             the mask ``(B, N)``.
@@ -62,7 +64,7 @@ class PointSegHead(BaseModule):
         num_classes: int,
         in_channels: int,
         hidden: Sequence[int] | None = (256,),
-        norm: str = "bn",
+        norm: str | None = "bn",
         dropout: float = 0.5,
         append: Sequence[str] = (),
         loss: dict[str, Any] | None = None,
@@ -102,10 +104,12 @@ class PointSegHead(BaseModule):
 
 
 def _layers(
-    in_channels: int, hidden: Sequence[int], num_classes: int, norm: str, dropout: float, dims: int
+    in_channels: int, hidden: Sequence[int], num_classes: int, norm: str | None, dropout: float, dims: int
 ) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width in hidden:
-        layers += [point_layer(in_channels, width, norm, dims=dims), nn.Dropout(dropout)]
+        layers.append(point_layer(in_channels, width, norm, dims=dims))
+        if dropout:
+            layers.append(nn.Dropout(dropout))
         in_channels = width
     return nn.Sequential(*layers, point_layer(in_channels, num_classes, None, act=False, dims=dims))

@@ -43,7 +43,7 @@ def point_layer(
     elif norm == "ln":
         layers.append(ChannelsFirstLayerNorm(out_channels))
     if act:
-        layers.append(nn.ReLU(inplace=True))  # no norm needs its own output again
+        layers.append(nn.ReLU(inplace=norm is not None))  # no norm needs its own output again; a product may
     return nn.Sequential(*layers)
 
 
@@ -56,7 +56,7 @@ def pooled_groups(groups: Tensor, first: nn.Sequential, second: nn.Sequential) -
     Args:
         groups: ``(B, M, K, C)``: K points in each of M groups.
         first: two of :func:`point_layer`, which make E channels.
-        second: two of them, the first of which reads 2 E channels and has no bias.
+        second: two of them, the first of which reads 2 E channels.
 
     Returns:
         ``(B, M, channels)``.
@@ -65,7 +65,7 @@ def pooled_groups(groups: Tensor, first: nn.Sequential, second: nn.Sequential) -
     features = behind(first[1], product(first[1], features))
     of_maximum, of_points = second[0][0].weight.flatten(1).split(features.shape[-1], 1)
     shared = affine(features.amax(2, keepdim=True), of_maximum.contiguous())
-    features = behind(second[0], affine(features, of_points.contiguous()) + shared)
+    features = behind(second[0], affine(features, of_points.contiguous(), second[0][0].bias) + shared)
     return behind(second[1], product(second[1], features)).amax(2)
 
 

@@ -32,7 +32,8 @@ class CloudReader(Reader):
         self.scaled = self.model.type == "MetaTransformerPointCls" and "CentrePoints" not in names
         keys = {key for step in pipeline if step["type"] == "PointFeatures" for key in step["keys"]}
         self.coloured = "colours" in keys
-        self.by_category = self.model.get("parts") is not None
+        kinds = ((self.model.get("decoder") or {}).get("num_categories"), len(self.model.get("parts") or ()))
+        self.categories = range(min(filter(None, kinds), default=0))
         return [{**step, "fields": ()} if step["type"] == "PackMetaInputs" else step for step in pipeline]
 
     def example(self, dataset: Any, number: int) -> tuple[Any, dict[str, Any]]:
@@ -52,12 +53,16 @@ class CloudReader(Reader):
         Raises:
             FileNotFoundError: there is no such file.
             CloudError: a file is no such table.
-            UserError: an array is no table of finite numbers, has too few columns, or lacks its category.
+            UserError: an array is no table of finite numbers, has too few columns, or lacks its category, or the model
+                knows no categories.
         """
         if isinstance(source, (str, Path)):
             table = read_cloud(source, 6 if self.coloured else 3)
         else:
-            table = np.asarray(source, np.float64)
+            try:
+                table = np.asarray(source, np.float64)
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{name} is no table of numbers: {error}. Fix: numbers (N, 3)") from error
         if table.ndim != 2 or table.shape[1] < 3 or not len(table):
             raise UserError(f"{name} is {table.shape}. Fix: a row for each point, with x, y and z")
         if not np.isfinite(table).all():
@@ -66,21 +71,21 @@ class CloudReader(Reader):
             raise UserError(
                 f"{name} has {table.shape[1]} columns; the model reads colours or normals too. Fix: six columns"
             )
-        if self.by_category and category not in range(len(self.model.parts)):
-            raise UserError(
-                f"category={category}: the model needs the kind of object, 0 to {len(self.model.parts) - 1}"
-            )
+        if self.categories and category not in self.categories:
+            raise UserError(f"category={category}: the model needs the kind of object, 0 to {self.categories[-1]}")
+        if category is not None and not self.categories:
+            raise UserError(f"category={category}: the model knows no kinds of objects. Fix: leave it out")
         points = table[:, :3].astype(np.float32)
-        results = {"path": name, "points": self._in_unit_sphere(points, name)}
+        fills = not self.scaled or 0.5 <= np.linalg.norm(points, axis=1).max() <= 1.01  # a part of a shape is smaller
+        results = {"path": name, "points": points if fills else _in_unit_sphere(points, name)}
         if table.shape[1] >= 6:
             results["colours"] = table[:, 3:6].astype(np.float32)
         if category is not None:
             results["category"] = np.int64(category)
-        yield Sample(name, results, {"points": points})
+        yield Sample(name, results, {"points": points}, () if fills else ("centred and scaled to the unit sphere",))
 
-    def _in_unit_sphere(self, points: np.ndarray, name: str) -> np.ndarray:
-        if not self.scaled or 0.5 <= np.linalg.norm(points, axis=1).max() <= 1.01:  # a part of a shape is smaller
-            return points
-        warnings.warn(f"{name} does not fill the unit sphere, so it is centred and scaled", stacklevel=4)
-        points = points - points.mean(0)
-        return points / (np.linalg.norm(points, axis=1).max() or 1)  # all points may be one
+
+def _in_unit_sphere(points: np.ndarray, name: str) -> np.ndarray:
+    warnings.warn(f"{name} does not fill the unit sphere, so it is centred and scaled", stacklevel=4)
+    points = points - points.mean(0)
+    return points / (np.linalg.norm(points, axis=1).max() or 1)  # all points may be one

@@ -52,8 +52,14 @@ class ForecastReader(Reader):
         Raises:
             FileNotFoundError: there is no such file.
             SeriesError: it is no series, the window is too short, or dates are missing.
-            UserError: a column is missing, or an array has another number of variates.
+            UserError: a column is missing, an array has another number of variates, or ``freq`` is no step.
         """
+        _check_step(freq)
+        undated = isinstance(source, pd.DataFrame) and not isinstance(source.index, pd.DatetimeIndex)
+        if undated and date_column not in (None, source.index.name, *source.columns):
+            raise UserError(
+                f"{name} has no column {date_column}; it has {', '.join(map(str, source))}. Fix: date_column"
+            )
         columns = list(self.facts["columns"])
         reading = self.reading | ({} if date_column is None else {"date_column": date_column})
         series = to_series(source, columns, **reading)
@@ -64,12 +70,13 @@ class ForecastReader(Reader):
         if absent := [column for column in columns if column not in series.columns]:
             raise UserError(f"{series.path} has no column {', '.join(absent)}; it has {', '.join(series.columns)}")
         missing = self.facts["missing_values"] if "missing_values" in self.facts else self.dataset.get("missing_values")
-        series = fill_missing(series, missing or ())
         seq_len, pred_len = self.model.seq_len, self.model.pred_len
         row = first_row(series, start, seq_len, freq)
         scaler = {key: self.facts[key] for key in ("columns", "mean", "std")}
         series, mean, std = choose_scaler(series, scaler, False, row)
         rows, known = len(series.values), slice(row - seq_len, row)
+        filled = int(np.isin(series.values[known], missing or ()).sum())
+        series = fill_missing(series, missing or ())
         results = {"inputs": ((series.values[known] - mean) / std).astype(np.float32)}
         history, index = rows_of(series, known), forecast_rows(series, row, pred_len, seq_len, freq)
         if self.facts["time_features"]:
@@ -85,7 +92,7 @@ class ForecastReader(Reader):
             "index": index,
             "scale": (mean, std),
         }
-        yield Sample(name, results, raw)
+        yield Sample(name, results, raw, (f"{filled} missing values filled",) if filled else ())
 
     def example(self, dataset: Any, number: int) -> tuple[Any, dict[str, Any]]:
         """Return a window with what followed it."""
@@ -96,3 +103,10 @@ class ForecastReader(Reader):
     def packed(self, sample: Sample) -> dict[str, Any]:
         """Return the window; it has no pipeline."""
         return dict(sample.results)
+
+
+def _check_step(freq: str | None) -> None:
+    try:
+        pd.tseries.frequencies.to_offset(freq)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"freq={freq!r} is no step of dates. Fix: such as '15min', 'h' or 'D'") from error

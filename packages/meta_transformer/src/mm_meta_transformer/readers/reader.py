@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,11 +24,13 @@ class Sample:
         name: what its files are called.
         results: what the test pipeline begins with.
         raw: what is drawn, as the reader's modality has it.
+        repairs: what the reader changed; the pipeline's steps say theirs in the packed sample.
     """
 
     name: str
     results: dict[str, Any] = field(repr=False)
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
+    repairs: tuple[str, ...] = ()
 
 
 class Reader(ABC):
@@ -69,34 +72,43 @@ class Reader(ABC):
 
         Args:
             inputs: what the user gave.
-            options: of the modality.
+            options: of the modality, arguments of :meth:`read`.
 
         Raises:
             FileNotFoundError: there is no such file.
-            UserError: an option is unknown, a folder holds nothing to read, or an input cannot be used.
+            UserError: a folder or a file holds nothing to read, or an input cannot be used.
         """
-        if unknown := sorted(options.keys() - self.options):
-            known = ", ".join(sorted(self.options)) or "none"
-            raise UserError(f"{', '.join(unknown)}: no option of {self.modality}. Options are: {known}")
         sources = self.sources(inputs)
+        if not sources:
+            raise UserError(f"there is no {self.modality} sample in an empty list")
         for number, source in enumerate(sources):
-            name = Path(source).stem if isinstance(source, (str, Path)) else self.name_of(number)
-            yield from self.read(source, name, **options)
+            name = stem(source) if isinstance(source, (str, Path)) else self.name_of(number)
+            sample = None
+            for sample in self.read(source, name, **options):
+                yield sample
+            if sample is None:
+                said = source if isinstance(source, (str, Path)) else name
+                raise UserError(f"{said} holds no {self.modality} sample. Fix: leave it out")
 
     def sources(self, inputs: Any) -> list[Any]:
         """Return the single inputs of what the user gave: files of a folder, in the order of their names."""
         found = []
         for one in inputs if isinstance(inputs, (list, tuple)) else [inputs]:
-            if isinstance(one, (str, Path)) and Path(one).is_dir():
-                files = sorted(file for file in Path(one).iterdir() if file.suffix.lower() in self.suffixes)
-                if not files:
-                    raise UserError(f"{one} holds no file that ends in {', '.join(self.suffixes)}")
-                found += files
-            else:
-                found.append(one)
-        if not found:
-            raise UserError(f"there is no {self.modality} sample in an empty list")
+            found += self.expanded(one) if isinstance(one, (str, Path)) else [one]
         return found
+
+    def expanded(self, path: str | Path) -> list[str | Path]:
+        """Return the files of a folder, or the path of a file.
+
+        Raises:
+            UserError: the folder holds no file of this modality.
+        """
+        if not os.path.isdir(path):  # unlike Path.is_dir, it takes any text, however long
+            return [path]
+        files = sorted(file for file in Path(path).iterdir() if file.suffix.lower() in self.suffixes)
+        if not files:
+            raise UserError(f"{path} holds no file that ends in {', '.join(self.suffixes)}")
+        return files
 
     def name_of(self, number: int) -> str:
         """Return what an input without a file is called."""
@@ -133,6 +145,12 @@ def existing(source: str | Path) -> Path:
         FileNotFoundError: there is none.
     """
     path = Path(source)
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, it takes any text, however long
         raise FileNotFoundError(f"{path}: no such file. Fix: check the path (relative ones start at {Path.cwd()})")
     return path
+
+
+def stem(path: str | Path) -> str:
+    """Return the name of a file without its ending; of a compressed one without both."""
+    path = Path(path)
+    return Path(path.stem).stem if path.suffix == ".gz" else path.stem

@@ -24,9 +24,9 @@ class SoundReader(Reader):
     suffixes = (".wav",)
 
     def steps(self, pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the config's steps, with other rates resampled, and repairs kept."""
-        load, *rest, pack = pipeline
-        return [{**load, "resample": True}, *rest, {**pack, "meta_keys": ("path", "repairs")}]
+        """Return the config's steps, with other rates resampled."""
+        load, *rest = pipeline
+        return [{**load, "resample": True}, *rest]
 
     def read(self, source: Any, name: str, rate: int | None = None) -> Iterator[Sample]:
         """Yield the recording.
@@ -34,15 +34,20 @@ class SoundReader(Reader):
         Args:
             source: a file or an array.
             name: what it is called.
-            rate: samples in a second of an array.
+            rate: samples in a second of an array; a file says its own.
 
         Raises:
             FileNotFoundError: there is no such file.
-            UserError: an array comes without its rate, or is no recording.
+            UserError: an array comes without its rate, a file with another one, or an array is no recording.
             ValueError: a file cannot be read.
         """
         if isinstance(source, (str, Path)):
-            channels, rate = read_wav(existing(source))
+            channels, own = read_wav(existing(source))
+            if rate not in (None, own):
+                raise UserError(
+                    f"{source} has {own} samples a second, rate={rate} is for arrays. Fix: the file without rate"
+                )
+            rate = own
         else:
             channels = np.atleast_2d(np.asarray(source))
             if rate is None or rate <= 0:

@@ -31,13 +31,13 @@ class SpectrumReader(Reader):
         self.keys = self.dataset.get("keys", ("input",))[:1]
         return pipeline
 
-    def read(self, source: Any, name: str, key: str = "input") -> Iterator[Sample]:
+    def read(self, source: Any, name: str, key: str | None = None) -> Iterator[Sample]:
         """Yield the scene, whose ``raw`` has ``scene`` (H, W, bands), or the spectra, whose ``raw`` has ``spectrum``.
 
         Args:
             source: a file or an array.
             name: what it is called.
-            key: the scene's variable in a file.
+            key: the scene's variable in a file; by default that of the config's data set.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -45,7 +45,10 @@ class SpectrumReader(Reader):
             UserError: it has another number of bands or of axes, or a value that is not finite.
         """
         is_file = isinstance(source, (str, Path))
-        array = read_variables(existing(source), (key,))[0] if is_file else np.asarray(source)
+        keys = self.keys if key is None else (key,)
+        array = (
+            read_variables(existing(source), keys, "key=, the scene's variable")[0] if is_file else np.asarray(source)
+        )
         if array.ndim not in (1, 2, 3) or array.dtype.kind not in "iuf" or 0 in array.shape:
             raise UserError(
                 f"{name} is {array.shape} in {array.dtype}. Fix: a scene (H, W, bands) or spectra (N, bands)"
@@ -58,9 +61,9 @@ class SpectrumReader(Reader):
         if not np.isfinite(array).all():
             raise UserError(f"{name} holds values that are not finite. Fix: repair or leave out those pixels")
         if array.ndim == 3:
-            yield Sample(
-                name, {"picture": mirrored(scaled(array, name), self.patch_size), "path": name}, {"scene": array}
-            )
+            flat = int((array.min((0, 1)) == array.max((0, 1))).sum())
+            results = {"picture": mirrored(scaled(array, name), self.patch_size), "path": name}
+            yield Sample(name, results, {"scene": array}, (f"{flat} bands of one value set to 0",) if flat else ())
             return
         if self.patch_size > 1:
             raise UserError(

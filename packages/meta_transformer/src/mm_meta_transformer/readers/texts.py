@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mm_meta_transformer.datasets.glue import TASKS
+from mm_meta_transformer.datasets.text_file import read_text
 from mm_meta_transformer.datasets.texts import text_ids
 from mm_meta_transformer.datasets.vocabulary import Vocabulary, build_vocabulary
 from mm_meta_transformer.readers.reader import Reader, Sample, existing
@@ -15,9 +17,10 @@ from mmrepro.engine.errors import UserError
 
 
 class TextReader(Reader):
-    """Read texts: strings, or for tasks of two texts pairs of strings; a ``Path`` is a file with one text in each line.
+    """Read texts: strings, or for tasks of two texts pairs of strings.
 
-    A text beyond the context length is cut, with a warning that counts the pieces; ``cut`` of the sample says it too.
+    A ``Path`` is a file with one text in each line, or a folder of such files (``.txt``). A text beyond the context
+    length is cut, with a warning that counts the pieces; ``repairs`` of the prediction say it too.
     """
 
     modality = "text"
@@ -44,24 +47,28 @@ class TextReader(Reader):
         return self._vocabulary
 
     def sources(self, inputs: Any) -> list[Any]:
-        """Return the texts; a tuple is one sample of several texts."""
-        return list(inputs) if isinstance(inputs, list) else [inputs]
+        """Return the texts and files; a tuple is one sample of several texts."""
+        found = []
+        for one in inputs if isinstance(inputs, list) else [inputs]:
+            found += self.expanded(one) if isinstance(one, Path) else [one]
+        return found
 
     def samples(self, inputs: Any, **options: Any) -> Iterator[Sample]:
         """Yield the texts; see the class."""
         for number, sample in enumerate(super().samples(inputs, **options), 1):
-            yield Sample(f"{self.modality}_{number}", sample.results, sample.raw)
+            yield replace(sample, name=f"{self.modality}_{number}")
 
     def read(self, source: Any, name: str) -> Iterator[Sample]:
         """Yield the text, or the lines of a file.
 
         Raises:
             FileNotFoundError: there is no such file.
-            UserError: it is no text, or not as many as the task has.
+            DataError: a file is no text in UTF-8.
+            UserError: the input is no text, or not as many as the task has.
             TextError: a text is empty.
         """
         if isinstance(source, Path):
-            for line in existing(source).read_text(encoding="utf-8").splitlines():
+            for line in read_text(existing(source)).splitlines():
                 if line.strip():
                     yield from self.read(line if self.count == 1 else tuple(line.split("\t")), name)
             return
@@ -76,5 +83,5 @@ class TextReader(Reader):
                 f"{texts[0][:30]!r}: {cut} pieces beyond the context of {self.max_length} are cut off", stacklevel=3
             )
         pieces = getattr(self.vocabulary, "pieces", None)
-        raw = {"text": " | ".join(texts), "pieces": [pieces[at] if pieces else str(at) for at in ids], "cut": cut}
-        yield Sample(name, {"ids": ids, "path": name}, raw)
+        raw = {"text": " | ".join(texts), "pieces": [pieces[at] if pieces else str(at) for at in ids]}
+        yield Sample(name, {"ids": ids, "path": name}, raw, (f"{cut} pieces cut off",) if cut else ())

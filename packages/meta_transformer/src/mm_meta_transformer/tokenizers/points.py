@@ -2,14 +2,14 @@
 
 Centres are chosen far from each other, each takes its nearest points, and two small networks with a maximum over the
 group make one token of them. Class token and positions are the tokenizer's; positions are added before every block of
-the encoder, so they go out beside the tokens.
+the encoder, so they go out beside the tokens, unless ``add_pos_each_block`` is false.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmengine.model import BaseModule
@@ -31,6 +31,8 @@ class _PointTokenizer(BaseModule):
         group_size: points of a group.
         class_token: whether a class token, with a position of its own, comes first.
         position: whether there are positions.
+        add_pos_each_block: whether positions go out beside the tokens, to be added before every block of the encoder;
+            otherwise they are added to the tokens.
         init_cfg: as in mmengine.
     """
 
@@ -41,10 +43,12 @@ class _PointTokenizer(BaseModule):
         group_size: int,
         class_token: bool,
         position: bool,
+        add_pos_each_block: bool,
         init_cfg: dict | None,
     ) -> None:
         super().__init__(init_cfg)
         self.embed_dims, self.sample_ratio, self.group_size = embed_dims, sample_ratio, group_size
+        self.add_pos_each_block = add_pos_each_block
         self.cls_token = self.cls_pos = self.pos_embed = None
         if class_token:
             self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dims).normal_(std=0.02))
@@ -56,8 +60,12 @@ class _PointTokenizer(BaseModule):
 
     @property
     def invisible_settings(self) -> dict[str, Any]:
-        """What no weight shows: how clouds are cut."""
-        return {"group_size": self.group_size, "sample_ratio": self.sample_ratio}
+        """What no weight shows: how clouds are cut, and where positions are added."""
+        return {
+            "group_size": self.group_size,
+            "sample_ratio": self.sample_ratio,
+            "add_pos_each_block": self.add_pos_each_block,
+        }
 
     def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Tokens:
         """Make tokens of clouds.
@@ -67,9 +75,9 @@ class _PointTokenizer(BaseModule):
                 coordinates are the features.
 
         Returns:
-            ``(B, [1 +] M, embed_dims)``; ``info`` has the ``centres (B, M, 3)``, the ``position`` of every token, the
-            number of tokens before the groups (``prefix``), and ``levels``, a list of ``(points, features)`` with
-            features ``(B, C, N)``, of the clouds before the last sampling, for decoders.
+            ``(B, [1 +] M, embed_dims)``; ``info`` has the ``centres (B, M, 3)``, the ``position`` of every token that
+            has not been added, the number of tokens before the groups (``prefix``), and ``levels``, a list of
+            ``(points, features)`` with features ``(B, C, N)``, of the clouds before the last sampling, for decoders.
 
         Raises:
             ValueError: the shapes are others, a coordinate or feature is not finite, or there are fewer points than a
@@ -84,8 +92,10 @@ class _PointTokenizer(BaseModule):
             if position is not None:
                 position = torch.cat((self.cls_pos.expand(batch, -1, -1), position), 1)
         info: dict[str, Any] = {"centres": centres, "levels": levels, "prefix": int(self.cls_token is not None)}
-        if position is not None:
+        if position is not None and self.add_pos_each_block:
             info["position"] = position
+        elif position is not None:
+            tokens = tokens + position
         return Tokens(tokens, None, info)
 
     def embed(self, points: Tensor, features: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
@@ -113,9 +123,10 @@ class PointPatchTokenizer(_PointTokenizer):
         sample_ratio: centres for each point.
         group_size: points of a group.
         channels: of the layers before the last.
-        norm: ``"bn"`` or ``"ln"``, after every second layer.
+        norm: ``"bn"``, ``"ln"`` or None, after every second layer.
         class_token: whether a class token, with a position of its own, comes first.
         position: whether there are positions.
+        add_pos_each_block: whether positions are added before every block of the encoder, or once, to the tokens.
         init_cfg: as in mmengine.
     """
 
@@ -125,12 +136,13 @@ class PointPatchTokenizer(_PointTokenizer):
         sample_ratio: float = 0.25,
         group_size: int = 32,
         channels: Sequence[int] = (128, 256, 512),
-        norm: str = "bn",
+        norm: str | None = "bn",
         class_token: bool = True,
         position: bool = True,
+        add_pos_each_block: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(embed_dims, sample_ratio, group_size, class_token, position, init_cfg)
+        super().__init__(embed_dims, sample_ratio, group_size, class_token, position, add_pos_each_block, init_cfg)
         one, two, three = channels
         self.conv1 = nn.Sequential(point_layer(3, one, norm), point_layer(one, two, None, act=False))
         self.conv2 = nn.Sequential(point_layer(2 * two, three, norm), point_layer(three, embed_dims, None, act=False))
@@ -154,13 +166,17 @@ class P3Tokenizer(_PointTokenizer):
         in_channels: channels of the features.
         sample_ratio: centres for each point: 1/4 is one stage, 1/16 are two.
         group_size: points of a group.
-        norm: ``"bn"`` or ``"ln"``.
+        norm: ``"bn"``, ``"ln"`` or None.
+        feature_type: what of a point's features is read, beside its place from the centre (``dp``): ``"dp_df"``, their
+            difference from the centre's, or ``"dp_fj"``, the features themselves.
         class_token: whether a class token, with a position of its own, comes first.
         position: whether there are positions.
+        add_pos_each_block: whether positions are added before every block of the encoder, or once, to the tokens.
         init_cfg: as in mmengine.
 
     Raises:
-        ValueError: the ratio is no power of 1/4, or ``embed_dims`` cannot be halved for each stage.
+        ValueError: the ratio is no power of 1/4, ``embed_dims`` cannot be halved for each stage, or the feature type is
+            not known.
     """
 
     def __init__(
@@ -169,24 +185,33 @@ class P3Tokenizer(_PointTokenizer):
         in_channels: int = 3,
         sample_ratio: float = 0.25,
         group_size: int = 32,
-        norm: str = "bn",
+        norm: str | None = "bn",
+        feature_type: Literal["dp_df", "dp_fj"] = "dp_df",
         class_token: bool = True,
         position: bool = True,
+        add_pos_each_block: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(embed_dims, sample_ratio, group_size, class_token, position, init_cfg)
+        super().__init__(embed_dims, sample_ratio, group_size, class_token, position, add_pos_each_block, init_cfg)
         stages = round(-math.log(sample_ratio, 4))
         if stages < 1 or not math.isclose(4.0**-stages, sample_ratio):
             raise ValueError(f"sample_ratio={sample_ratio} is no power of 1/4. Fix: 0.25, 0.0625, ...")
         if embed_dims % 2 ** (stages - 1):
             raise ValueError(f"embed_dims={embed_dims} must be divisible by {2 ** (stages - 1)} for {stages} stages")
-        self.in_channels = in_channels
+        if feature_type not in ("dp_df", "dp_fj"):
+            raise ValueError(f"feature_type={feature_type!r} is not known. Fix: 'dp_df' or 'dp_fj'")
+        self.in_channels, self.feature_type = in_channels, feature_type
         self.channels = [embed_dims // 2 ** (stages - stage) for stage in range(1, stages + 1)]
         self.convs = nn.ModuleList()
         for width, before in zip(self.channels, (in_channels, *self.channels), strict=False):
             first = nn.Sequential(point_layer(3 + before, width, norm), point_layer(width, width, None, act=False))
             second = nn.Sequential(point_layer(2 * width, 2 * width, norm), point_layer(2 * width, width, norm))
             self.convs.append(nn.ModuleList((first, second)))
+
+    @property
+    def invisible_settings(self) -> dict[str, Any]:
+        """What no weight shows: how clouds are cut, what is read of a group, and where positions are added."""
+        return super().invisible_settings | {"feature_type": self.feature_type}
 
     def embed(self, points: Tensor, features: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
         """Return the levels before the last sampling, the centres ``(B, M, 3)`` and the groups ``(B, M, C)``."""
@@ -200,8 +225,10 @@ class P3Tokenizer(_PointTokenizer):
             chosen, centres, index = self._grouped(points, points.shape[1] // 4)
             levels.append((points, features.transpose(1, 2)))
             offsets = rows_of(points, index) - centres[:, :, None]
-            changes = rows_of(features, index) - rows_of(features, chosen)[:, :, None]
-            features = pooled_groups(torch.cat((offsets, changes), -1), first, second)
+            own = rows_of(features, index)
+            if self.feature_type == "dp_df":
+                own = own - rows_of(features, chosen)[:, :, None]
+            features = pooled_groups(torch.cat((offsets, own), -1), first, second)
             points = centres
         return levels, points, features
 
