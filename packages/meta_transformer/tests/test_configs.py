@@ -12,6 +12,8 @@ import yaml
 from mmengine.config import Config
 from mmpretrain.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
 
+from mm_meta_transformer.inferencer import MODALITIES
+from mmrepro.reproduction import profiles
 from mmrepro.testing import load_config
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -232,3 +234,9 @@ def test_the_heads_of_an_average_have_the_reported_number(average):
     assert len(average["Of"]) == 4
     for name in average["Of"]:
         assert f"MAE {average['Metrics']['MAE']:.3f}" in head_of(name)
+
+
+def test_the_smoke_profile_has_a_training_of_each_modality():
+    found = profiles.members("meta_transformer", "smoke")
+    assert len(found) == len({member.subject for member in found}) == 12
+    assert {member.file.stem for member in found} == {f"smoke_{modality}" for modality in MODALITIES}

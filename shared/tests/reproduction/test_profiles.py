@@ -92,10 +92,11 @@ def test_a_profile_that_no_config_has(fake_paper):
         profiles.members("fake", "smoke")
 
 
-@pytest.mark.parametrize(("old", "new"), [('metric="mse", ', ""), ("lower", "less")])
+@pytest.mark.parametrize(("old", "new"), [('metric="mse", ', ""), ("lower", "less"), ("", "smoke = None\n")])
 def test_a_config_that_says_too_little(paper, old, new):
     file = paper.root / "configs/fake/smoke_good.py"
-    file.write_text(file.read_text().replace(old, new))
+    text = file.read_text()
+    file.write_text(text.replace(old, new) if old else new + text)
     with pytest.raises(ValueError, match=r"smoke_good\.py: smoke must be a dict of subject, data"):
         profiles.members("fake", "smoke")
 

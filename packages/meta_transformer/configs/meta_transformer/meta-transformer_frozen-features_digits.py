@@ -5,7 +5,6 @@
 #
 #   mim train mmrepro-meta-transformer meta-transformer_frozen-features_digits.py
 _base_ = "./smoke_image.py"
-smoke = None  # of each modality one training belongs to the profile
 
 model = dict(
     type="FrozenFeatureClassifier",

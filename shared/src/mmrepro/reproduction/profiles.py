@@ -174,7 +174,8 @@ def _assigned(file: Path, name: str) -> dict[str, str] | None:
     """Return ``name = dict(...)`` of a config's own text: what a base says holds for the base alone."""
     for line in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(line, ast.Assign) and getattr(line.targets[0], "id", None) == name:
-            return {one.arg: ast.literal_eval(one.value) for one in line.value.keywords}
+            keywords = line.value.keywords if isinstance(line.value, ast.Call) else ()
+            return {one.arg: ast.literal_eval(one.value) for one in keywords}
     return None
 
 
