@@ -58,7 +58,7 @@ test_dataloader = val_dataloader
 val_evaluator = [dict(type="Accuracy"), dict(type="MajorityBaseline")]
 test_evaluator = val_evaluator
 
-train_cfg = dict(type="ResumableEpochLoop", max_epochs=18, val_interval=18)
+train_cfg = dict(type="ResumableEpochLoop", max_epochs=30, val_interval=30)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
@@ -68,7 +68,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=True, begin=0, end=3, convert_to_iter_based=True),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=3, end=18, T_max=15, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=3, end=30, T_max=27, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 default_hooks = dict(logger=dict(interval=8))

@@ -53,7 +53,10 @@ optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=1.0),
 )
-param_scheduler = [dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=40, T_max=40, convert_to_iter_based=True)]
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, by_epoch=True, begin=0, end=3, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=3, end=40, T_max=37, convert_to_iter_based=True),
+]
 auto_scale_lr = dict(enable=False, base_batch_size=32)
 default_hooks = dict(logger=dict(interval=4), checkpoint=dict(interval=40))
 
