@@ -6,13 +6,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmrepro.ops import cpu_layers
+from mmrepro.ops import cpu_layers, onednn
 from mmrepro.ops.cpu_layers import Dropout, Linear, affine, keep_mask
 
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(24,), (7, 24), (3, 5, 24), (2, 3, 4, 24)])
-def test_linear_gives_the_values_and_gradients_of_pytorchs(shape, bias):
+@pytest.mark.parametrize("mkl", [True, False])
+def test_linear_gives_the_values_and_gradients_of_pytorchs(monkeypatch, mkl, shape, bias):
+    asked = []
+    monkeypatch.setattr(cpu_layers, "mkl_is_fast", lambda: mkl)
+    monkeypatch.setattr(cpu_layers, "product", lambda *given: asked.append(len(given)) or onednn.product(*given))
     torch.manual_seed(0)
     layer = Linear(24, 40, bias=bias)
     inputs = torch.randn(shape, requires_grad=True)
@@ -25,6 +29,17 @@ def test_linear_gives_the_values_and_gradients_of_pytorchs(shape, bias):
         torch.autograd.grad(output, wanted, gradient), torch.autograd.grad(expected, wanted, gradient), strict=True
     ):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+    assert asked == ([3] if mkl else [3, 2, 2])  # the gradients of inputs and weight are MKL's where it is faster
+
+
+@pytest.mark.parametrize(("vendor", "fast"), [("GenuineIntel", torch.backends.mkl.is_available()), ("AMD", False)])
+def test_mkl_is_fast_on_intels_processors(monkeypatch, tmp_path, vendor, fast):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n")
+    monkeypatch.setattr(onednn, "Path", lambda _: tmp_path / "cpuinfo")
+    assert onednn.mkl_is_fast.__wrapped__() is fast
+    (tmp_path / "cpuinfo").unlink()
+    monkeypatch.setattr(onednn.platform, "processor", lambda: f"Family 6, {vendor}")
+    assert onednn.mkl_is_fast.__wrapped__() is fast
 
 
 def test_linear_reads_a_transposed_view_and_needs_no_gradient_of_its_input():

@@ -6,6 +6,10 @@ under autocast, in another precision or on the meta device.
 
 from __future__ import annotations
 
+import platform
+from functools import cache
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -22,6 +26,17 @@ def is_fast(tensor: Tensor) -> bool:
         and not torch.jit.is_tracing()
         and not torch._C._are_functorch_transforms_active()
     )
+
+
+@cache
+def mkl_is_fast() -> bool:
+    """Whether MKL uses the whole of the processor: then it is faster where a matrix is read across its rows.
+
+    oneDNN copies such a matrix before: on Xeons with AVX-512, gradients of weights take it up to 2.8 times as long.
+    """
+    cpuinfo = Path("/proc/cpuinfo")  # platform says nothing of the vendor on Linux
+    vendor = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.is_file() else platform.processor()
+    return torch.backends.mkl.is_available() and "GenuineIntel" in vendor
 
 
 def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
