@@ -97,7 +97,7 @@ def test_without_rdkit_the_error_says_what_to_install(monkeypatch):
 
 
 def test_rdkits_molecules_get_the_numbers_that_the_benchmark_documents():
-    pytest.importorskip("rdkit")  # which is needed for this data set alone
+    pytest.importorskip("rdkit", reason="RDKit is no dependency: this data set alone needs it")
     found = MoleculeFromSMILES()({"smiles": "Cl[C@H](/C=C/C)Br"})
     assert found["node_features"][1].tolist() == [5, 2, 4, 5, 1, 0, 2, 0, 0]
     assert found["edge_features"][4].tolist() == found["edge_features"][5].tolist() == [1, 2, 0]

@@ -31,7 +31,7 @@ def test_an_array_of_any_width(tmp_path):
 
 
 def test_a_picture_of_many_bands(tmp_path):
-    scipy_io = pytest.importorskip("scipy.io")  # a dependency of the papers that have such files
+    scipy_io = pytest.importorskip("scipy.io", reason="scipy is no dependency of the core")
     scipy_io.savemat(tmp_path / "scene.mat", {"input": np.zeros((4, 3, 5)), "TR": np.zeros((4, 3))})
     assert table_size(tmp_path / "scene.mat") == (12, 5)
     scipy_io.savemat(tmp_path / "other.mat", {"cube": np.zeros((4, 3, 5))})

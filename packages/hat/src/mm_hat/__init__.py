@@ -16,8 +16,8 @@ from mmrepro import safe_loading
 
 safe_loading.install()
 
-import mmrepro.engine.components  # noqa: E402, F401
-from mm_hat import checkpoint_hook, datasets, evaluation, hooks, models  # noqa: E402
-from mm_hat.inferencer import HATInferencer  # noqa: E402
+import mmrepro.engine.components  # noqa: F401
+from mm_hat import checkpoint_hook, datasets, evaluation, hooks, models
+from mm_hat.inferencer import HATInferencer
 
 __all__ = ["HATInferencer", "checkpoint_hook", "datasets", "evaluation", "hooks", "models"]

@@ -16,9 +16,9 @@ from mmrepro import safe_loading
 
 safe_loading.install()
 
-import mmrepro.engine.components  # noqa: E402
-import mmrepro.forecasting  # noqa: E402, F401
-from mm_itransformer import datasets, evaluation, hooks, models, schedules  # noqa: E402
-from mm_itransformer.inferencer import ITransformerInferencer  # noqa: E402
+import mmrepro.engine.components
+import mmrepro.forecasting  # noqa: F401
+from mm_itransformer import datasets, evaluation, hooks, models, schedules
+from mm_itransformer.inferencer import ITransformerInferencer
 
 __all__ = ["ITransformerInferencer", "datasets", "evaluation", "hooks", "models", "schedules"]

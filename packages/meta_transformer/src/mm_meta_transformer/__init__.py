@@ -16,84 +16,84 @@ if missing:
     )
 del find_spec, missing
 
-from mmrepro import safe_loading  # noqa: E402
+from mmrepro import safe_loading
 
 safe_loading.install()
 
-import mm_meta_transformer.checkpoint_hook  # noqa: E402
-import mm_meta_transformer.datasets.adult  # noqa: E402
-import mm_meta_transformer.datasets.alternating_batches  # noqa: E402
-import mm_meta_transformer.datasets.audio_files  # noqa: E402
-import mm_meta_transformer.datasets.audio_transforms  # noqa: E402
-import mm_meta_transformer.datasets.bank  # noqa: E402
-import mm_meta_transformer.datasets.cached_features  # noqa: E402
-import mm_meta_transformer.datasets.clip_views  # noqa: E402
-import mm_meta_transformer.datasets.digits  # noqa: E402
-import mm_meta_transformer.datasets.every_frame  # noqa: E402
-import mm_meta_transformer.datasets.generated_molecules  # noqa: E402
-import mm_meta_transformer.datasets.generated_pictures  # noqa: E402
-import mm_meta_transformer.datasets.generated_points  # noqa: E402
-import mm_meta_transformer.datasets.generated_sentences  # noqa: E402
-import mm_meta_transformer.datasets.generated_tones  # noqa: E402
-import mm_meta_transformer.datasets.gin_text  # noqa: E402
-import mm_meta_transformer.datasets.glue  # noqa: E402
-import mm_meta_transformer.datasets.graph_preparation  # noqa: E402
-import mm_meta_transformer.datasets.hyperspectral  # noqa: E402
-import mm_meta_transformer.datasets.imu  # noqa: E402
-import mm_meta_transformer.datasets.labelled_texts  # noqa: E402
-import mm_meta_transformer.datasets.load_clip  # noqa: E402
-import mm_meta_transformer.datasets.molecules  # noqa: E402
-import mm_meta_transformer.datasets.pack  # noqa: E402
-import mm_meta_transformer.datasets.paired_modalities  # noqa: E402
-import mm_meta_transformer.datasets.pcqm4mv2  # noqa: E402
-import mm_meta_transformer.datasets.picture_folder  # noqa: E402
-import mm_meta_transformer.datasets.point_folder  # noqa: E402
-import mm_meta_transformer.datasets.point_transforms  # noqa: E402
-import mm_meta_transformer.datasets.regdb  # noqa: E402
-import mm_meta_transformer.datasets.speech_commands  # noqa: E402
-import mm_meta_transformer.datasets.spoken_digits  # noqa: E402
-import mm_meta_transformer.datasets.table_rows  # noqa: E402
-import mm_meta_transformer.datasets.task_mixture  # noqa: E402
-import mm_meta_transformer.evaluation.absolute_error  # noqa: E402
-import mm_meta_transformer.evaluation.land_cover_metric  # noqa: E402
-import mm_meta_transformer.evaluation.log_loss  # noqa: E402
-import mm_meta_transformer.evaluation.majority_baseline  # noqa: E402
-import mm_meta_transformer.evaluation.part_iou  # noqa: E402
-import mm_meta_transformer.evaluation.point_iou  # noqa: E402
-import mm_meta_transformer.evaluation.retrieval_metric  # noqa: E402
-import mm_meta_transformer.evaluation.task_metrics  # noqa: E402
-import mm_meta_transformer.feature_cache  # noqa: E402
-import mm_meta_transformer.models.clip_data_preprocessor  # noqa: E402
-import mm_meta_transformer.models.data_preprocessor  # noqa: E402
-import mm_meta_transformer.models.encoder  # noqa: E402
-import mm_meta_transformer.models.frozen_features  # noqa: E402
-import mm_meta_transformer.models.heads  # noqa: E402
-import mm_meta_transformer.models.losses.point_cross_entropy  # noqa: E402
-import mm_meta_transformer.models.losses.poly_focal  # noqa: E402
-import mm_meta_transformer.models.losses.smooth_cross_entropy  # noqa: E402
-import mm_meta_transformer.models.meta_classifier  # noqa: E402
-import mm_meta_transformer.models.meta_forecaster  # noqa: E402
-import mm_meta_transformer.models.meta_graph  # noqa: E402
-import mm_meta_transformer.models.meta_points  # noqa: E402
-import mm_meta_transformer.models.multi_view_classifier  # noqa: E402
-import mm_meta_transformer.models.point_decoder  # noqa: E402
-import mm_meta_transformer.models.point_heads  # noqa: E402
-import mm_meta_transformer.models.pretrained  # noqa: E402
-import mm_meta_transformer.models.retrieval_head  # noqa: E402
-import mm_meta_transformer.models.token_fusion  # noqa: E402
-import mm_meta_transformer.models.unified  # noqa: E402
-import mm_meta_transformer.repair_count_hook  # noqa: E402
-import mm_meta_transformer.tokenizers.audio  # noqa: E402
-import mm_meta_transformer.tokenizers.graph  # noqa: E402
-import mm_meta_transformer.tokenizers.hyperspectral  # noqa: E402
-import mm_meta_transformer.tokenizers.image  # noqa: E402
-import mm_meta_transformer.tokenizers.points  # noqa: E402
-import mm_meta_transformer.tokenizers.series  # noqa: E402
-import mm_meta_transformer.tokenizers.tabular  # noqa: E402
-import mm_meta_transformer.tokenizers.text  # noqa: E402
-import mm_meta_transformer.tokenizers.video  # noqa: E402, F401
-import mmrepro.engine.components  # noqa: E402
-import mmrepro.forecasting  # noqa: E402, F401
-from mm_meta_transformer.inferencer import MetaTransformerInferencer  # noqa: E402
+import mm_meta_transformer.checkpoint_hook
+import mm_meta_transformer.datasets.adult
+import mm_meta_transformer.datasets.alternating_batches
+import mm_meta_transformer.datasets.audio_files
+import mm_meta_transformer.datasets.audio_transforms
+import mm_meta_transformer.datasets.bank
+import mm_meta_transformer.datasets.cached_features
+import mm_meta_transformer.datasets.clip_views
+import mm_meta_transformer.datasets.digits
+import mm_meta_transformer.datasets.every_frame
+import mm_meta_transformer.datasets.generated_molecules
+import mm_meta_transformer.datasets.generated_pictures
+import mm_meta_transformer.datasets.generated_points
+import mm_meta_transformer.datasets.generated_sentences
+import mm_meta_transformer.datasets.generated_tones
+import mm_meta_transformer.datasets.gin_text
+import mm_meta_transformer.datasets.glue
+import mm_meta_transformer.datasets.graph_preparation
+import mm_meta_transformer.datasets.hyperspectral
+import mm_meta_transformer.datasets.imu
+import mm_meta_transformer.datasets.labelled_texts
+import mm_meta_transformer.datasets.load_clip
+import mm_meta_transformer.datasets.molecules
+import mm_meta_transformer.datasets.pack
+import mm_meta_transformer.datasets.paired_modalities
+import mm_meta_transformer.datasets.pcqm4mv2
+import mm_meta_transformer.datasets.picture_folder
+import mm_meta_transformer.datasets.point_folder
+import mm_meta_transformer.datasets.point_transforms
+import mm_meta_transformer.datasets.regdb
+import mm_meta_transformer.datasets.speech_commands
+import mm_meta_transformer.datasets.spoken_digits
+import mm_meta_transformer.datasets.table_rows
+import mm_meta_transformer.datasets.task_mixture
+import mm_meta_transformer.evaluation.absolute_error
+import mm_meta_transformer.evaluation.land_cover_metric
+import mm_meta_transformer.evaluation.log_loss
+import mm_meta_transformer.evaluation.majority_baseline
+import mm_meta_transformer.evaluation.part_iou
+import mm_meta_transformer.evaluation.point_iou
+import mm_meta_transformer.evaluation.retrieval_metric
+import mm_meta_transformer.evaluation.task_metrics
+import mm_meta_transformer.feature_cache
+import mm_meta_transformer.models.clip_data_preprocessor
+import mm_meta_transformer.models.data_preprocessor
+import mm_meta_transformer.models.encoder
+import mm_meta_transformer.models.frozen_features
+import mm_meta_transformer.models.heads
+import mm_meta_transformer.models.losses.point_cross_entropy
+import mm_meta_transformer.models.losses.poly_focal
+import mm_meta_transformer.models.losses.smooth_cross_entropy
+import mm_meta_transformer.models.meta_classifier
+import mm_meta_transformer.models.meta_forecaster
+import mm_meta_transformer.models.meta_graph
+import mm_meta_transformer.models.meta_points
+import mm_meta_transformer.models.multi_view_classifier
+import mm_meta_transformer.models.point_decoder
+import mm_meta_transformer.models.point_heads
+import mm_meta_transformer.models.pretrained
+import mm_meta_transformer.models.retrieval_head
+import mm_meta_transformer.models.token_fusion
+import mm_meta_transformer.models.unified
+import mm_meta_transformer.repair_count_hook
+import mm_meta_transformer.tokenizers.audio
+import mm_meta_transformer.tokenizers.graph
+import mm_meta_transformer.tokenizers.hyperspectral
+import mm_meta_transformer.tokenizers.image
+import mm_meta_transformer.tokenizers.points
+import mm_meta_transformer.tokenizers.series
+import mm_meta_transformer.tokenizers.tabular
+import mm_meta_transformer.tokenizers.text
+import mm_meta_transformer.tokenizers.video  # noqa: F401
+import mmrepro.engine.components
+import mmrepro.forecasting  # noqa: F401
+from mm_meta_transformer.inferencer import MetaTransformerInferencer
 
 __all__ = ["MetaTransformerInferencer"]

@@ -15,12 +15,12 @@ if missing:
     )
 del find_spec, missing
 
-from mmrepro import safe_loading  # noqa: E402
+from mmrepro import safe_loading
 
 safe_loading.install()
 
-import mmrepro.engine.components  # noqa: E402, F401
-from mm_monodino_detr import (  # noqa: E402
+import mmrepro.engine.components  # noqa: F401
+from mm_monodino_detr import (
     checkpoint_hook,
     common_places,
     datasets,
@@ -30,7 +30,7 @@ from mm_monodino_detr import (  # noqa: E402
     optimizers,
     visualizer,
 )
-from mm_monodino_detr.inferencer import MonoDINODETRInferencer  # noqa: E402
+from mm_monodino_detr.inferencer import MonoDINODETRInferencer
 
 __all__ = [
     "MonoDINODETRInferencer",

@@ -16,10 +16,10 @@ from mmrepro import safe_loading
 
 safe_loading.install()
 
-import mmrepro.engine.components  # noqa: E402, F401
-from mm_relation_detr import datasets, evaluation, load_hook, models, optimizers, warm_up  # noqa: E402
-from mm_relation_detr.inferencer import RelationDETRInferencer  # noqa: E402
-from mm_relation_detr.raw_prediction import RawPrediction  # noqa: E402
+import mmrepro.engine.components  # noqa: F401
+from mm_relation_detr import datasets, evaluation, load_hook, models, optimizers, warm_up
+from mm_relation_detr.inferencer import RelationDETRInferencer
+from mm_relation_detr.raw_prediction import RawPrediction
 
 __all__ = [
     "RawPrediction",

@@ -15,15 +15,15 @@ if missing:
     )
 del find_spec, missing
 
-from mmrepro import safe_loading  # noqa: E402
+from mmrepro import safe_loading
 
 safe_loading.install()
 
-import mmrepro.engine.components  # noqa: E402, F401
-from mm_vidt import checkpoint_hook, datasets, evaluation, models, optimizers  # noqa: E402
-from mm_vidt.inferencer import ViDTInferencer  # noqa: E402
-from mm_vidt.models import distiller  # noqa: E402
-from mm_vidt.raw_prediction import RawPrediction  # noqa: E402
+import mmrepro.engine.components  # noqa: F401
+from mm_vidt import checkpoint_hook, datasets, evaluation, models, optimizers
+from mm_vidt.inferencer import ViDTInferencer
+from mm_vidt.models import distiller
+from mm_vidt.raw_prediction import RawPrediction
 
 __all__ = [
     "RawPrediction",

@@ -17,22 +17,22 @@ if missing:
     )
 del find_spec, missing
 
-from mmrepro import safe_loading  # noqa: E402
+from mmrepro import safe_loading
 
 safe_loading.install()
 
-import mmrepro.dense.layer_decay  # noqa: E402
-import mmrepro.detection.checked_coco  # noqa: E402
-import mmrepro.detection.shapes  # noqa: E402
-import mmrepro.engine.components  # noqa: E402, F401
-from mm_vit_comer import (  # noqa: E402
+import mmrepro.dense.layer_decay
+import mmrepro.detection.checked_coco
+import mmrepro.detection.shapes
+import mmrepro.engine.components  # noqa: F401
+from mm_vit_comer import (
     checkpoint_hook,
     datasets,
     evaluation,
     models,
     pretrained,
 )
-from mm_vit_comer.inferencer import ViTCoMerDetInferencer, ViTCoMerSegInferencer  # noqa: E402
+from mm_vit_comer.inferencer import ViTCoMerDetInferencer, ViTCoMerSegInferencer
 
 __all__ = [
     "ViTCoMerDetInferencer",
